@@ -1,0 +1,82 @@
+"""What the user asked for, as frozen values. No defaults are hidden elsewhere."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """How times between two frames are reached."""
+
+    AUTO = "auto"
+    BISECT = "bisect"
+    DIRECT = "direct"
+
+
+class Tta(StrEnum):
+    """Test-time augmentation: which flipped copies are averaged."""
+
+    NONE = "none"
+    FLIP = "flip"
+    FULL = "full"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the network."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+class Scale(StrEnum):
+    """Size at which the network sees the frames, as a fraction of the frame."""
+
+    AUTO = "auto"
+    FULL = "1"
+    HALF = "1/2"
+    QUARTER = "1/4"
+
+
+class Codec(StrEnum):
+    """Video codec of the output."""
+
+    H264 = "h264"
+    HEVC = "hevc"
+    AV1 = "av1"
+    VP9 = "vp9"
+    PRORES = "prores"
+    FFV1 = "ffv1"
+
+
+class AudioInSlowMotion(StrEnum):
+    """What slow motion does with sound."""
+
+    STRETCH = "stretch"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How frames are made."""
+
+    model: str = "fast"  # a name in weights/manifest.json, or a .safetensors path
+    device: str = "auto"  # auto, cpu, cuda, cuda:N, mps
+    precision: Precision = Precision.AUTO
+    batch: int | None = None  # made frames per network call; None = auto
+    mode: Mode = Mode.AUTO
+    tta: Tta = Tta.NONE
+    scale: Scale = Scale.AUTO
+    scene_detect: bool = True
+    scene_threshold: float = 0.3  # see engine/scenes.py for what is compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeOptions:
+    """How the result is compressed; None takes the default for the source (see media/encode.py)."""
+
+    codec: Codec | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    ffmpeg_args: tuple[tuple[str, str], ...] = ()
