@@ -1,14 +1,22 @@
-"""The interpolation network as the engine sees it: encode a frame once, synthesise any time between two frames."""
+"""IFNet: the interpolation network. Encode a frame once, synthesise any time between two frames."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, resize
+from interp_cli.model.refine import Refinement
+from interp_cli.model.warp import warp
 
 Features = tuple[Tensor, ...]
-"""What `encode` keeps of a frame: tensors whose first dimension is the frame, coarse or fine, opaque to the engine."""
+"""What `encode` keeps of a frame: tensors whose first dimension is the frame, opaque to the engine."""
+
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +26,7 @@ class Limits:
     multiple_of: int  # px: height and width must be multiples of this
     min_size: int  # px: smallest height and width
     any_t: bool  # False: only t = 1/2
+    sampling: str = "bilinear"  # how compose samples luma: "bilinear" or "bicubic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +42,142 @@ class Synthesis:
 class Network(Protocol):
     """The seam between engine and network. Frames are RGB in [0, 1], (N, 3, H, W)."""
 
-    limits: Limits
+    @property
+    def limits(self) -> Limits:
+        """What sizes and times the network takes."""
+        ...
 
-    def encode(self, I: Tensor) -> Features:  # noqa: E741 - the paper's letter
+    def encode(self, I: Tensor) -> Features:
         """Features of N frames."""
         ...
 
     def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
         """Flows, mask and residual of N pairs at times t (N,) in (0, 1)."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """The network's sizes, fine to coarse. Level i works at 1 / 2 ** (i + 1) of the frame; flow starts at the last."""
+
+    features: tuple[int, ...]  # channels of the encoder, from 1/2 down
+    decoders: tuple[int, ...]  # channels of the flow decoders, from 1/4 down
+    blocks: tuple[int, ...]  # residual blocks of each decoder
+    hidden: tuple[int, ...]  # channels of the state handed on by each decoder
+    radius: tuple[int, ...]  # reach of each cost volume, px of its scale
+    detail: int  # channels of the features that refinement sees
+    refine: int  # channels of refinement
+    sampling: str  # how the frames are sampled at the end
+
+    def __post_init__(self) -> None:
+        levels = {len(self.features) - 1, len(self.decoders), len(self.blocks), len(self.hidden), len(self.radius)}
+        if len(levels) != 1:
+            raise ValueError(f"sizes of a network disagree on its number of levels: {self}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Sizes:
+        """The inverse of `to_dict`, for sizes that were stored as JSON beside weights."""
+        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**sizes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+PRESETS: dict[str, Sizes] = {
+    "fast": Sizes(
+        features=(16, 32, 48, 72),
+        decoders=(48, 72, 112),
+        blocks=(2, 2, 3),
+        hidden=(16, 24, 32),
+        radius=(2, 3, 4),
+        detail=8,
+        refine=24,
+        sampling="bicubic",
+    ),
+    "base": Sizes(
+        features=(24, 48, 80, 112, 128),
+        decoders=(80, 112, 160, 192),
+        blocks=(4, 4, 4, 4),
+        hidden=(24, 32, 48, 48),
+        radius=(2, 3, 4, 4),
+        detail=16,
+        refine=48,
+        sampling="bicubic",
+    ),
+}
+
+
+class IFNet(nn.Module):
+    """Estimates intermediate flows directly, coarse to fine (after RIFE, arXiv 2011.06294), helped by cost volumes."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        f, h = sizes.features, sizes.hidden
+        self.detail = conv(3, sizes.detail, stride=2)
+        self.encoder = nn.ModuleList([conv(3, f[0], stride=2)])
+        self.encoder.extend(
+            nn.Sequential(conv(f[i], f[i + 1], stride=2), conv(f[i + 1], f[i + 1])) for i in range(len(f) - 1)
+        )
+        last = len(sizes.decoders) - 1
+        self.coarsest = CoarsestLevel(f[-1], sizes.decoders[last], sizes.blocks[last], h[last], sizes.radius[last])
+        self.finer = nn.ModuleList(
+            FinerLevel(f[i + 1], sizes.decoders[i], sizes.blocks[i], (h[i + 1], h[i]), sizes.radius[i])
+            for i in reversed(range(last))
+        )
+        self.refinement = Refinement(sizes.detail, h[0], sizes.refine)
+        self.limits = Limits(multiple_of=2 ** len(f), min_size=2 ** len(f), any_t=True, sampling=sizes.sampling)
+        self.apply(_initialise)
+        for module in self.modules():
+            if isinstance(getattr(module, "head", None), nn.Conv2d):
+                nn.init.normal_(module.head.weight, std=2e-3)  # type: ignore[union-attr, arg-type]
+
+    def encode(self, I: Tensor) -> Features:
+        """Features of N frames (N, 3, H, W): detail at 1/2, then the scales that flow is estimated at, from 1/4."""
+        x = self.encoder[0](I)
+        scales = []
+        for level in self.encoder[1:]:
+            x = level(x)
+            scales.append(x)
+        return (self.detail(I), *scales)
+
+    def estimates(self, f0: Features, f1: Features, t: Tensor) -> list[Estimate]:
+        """Flow, mask logit and state of N pairs at times t (N,), from the coarsest scale to 1/4."""
+        out = [self.coarsest(f0[-1], f1[-1], t)]
+        for k, level in enumerate(self.finer, start=2):
+            out.append(level(f0[-k], f1[-k], t, out[-1]))
+        return out
+
+    def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
+        """Flows, mask and residual of N pairs at times t (N,) in (0, 1)."""
+        return self.finish(f0, f1, t, self.estimates(f0, f1, t)[-1])
+
+    def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate) -> Synthesis:
+        """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4)."""
+        flow, logit, R = self.refinement(f0[0], f1[0], t, quarter.enlarged(2))
+        full = resize(flow * 2, 2).float()
+        return Synthesis(full[:, :2], full[:, 2:], torch.sigmoid(logit.float()), R.float())
+
+    def forward(self, I0: Tensor, I1: Tensor, t: Tensor) -> Tensor:
+        """I_t (N, 3, H, W) of N pairs: encode, synthesise, compose."""
+        return compose(I0, I1, self.synthesise(self.encode(I0), self.encode(I1), t), self.limits.sampling)
+
+
+def compose(I0: Tensor, I1: Tensor, s: Synthesis, sampling: str = "bilinear") -> Tensor:
+    """I_t = M * warp(I0, F_t0) + (1 - M) * warp(I1, F_t1) + R, (N, 3, H, W); not clamped."""
+    I_t = torch.lerp(warp(I1, s.F_t1, sampling), warp(I0, s.F_t0, sampling), s.M)
+    return I_t if s.R is None else I_t + s.R
+
+
+def placed(module: Module, device: torch.device | str) -> Module:
+    """`module` on `device` with channels last in memory, which convolutions want on every kind of device."""
+    return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, a=0.1)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

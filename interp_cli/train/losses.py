@@ -1,0 +1,61 @@
+"""What training minimises: Laplacian-pyramid differences, privileged distillation, and known flows."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp_cli.model.flow import Estimate, resize
+from interp_cli.model.network import Synthesis
+
+BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
+
+
+def _blur(x: Tensor) -> Tensor:
+    row = torch.tensor(BINOMIAL, device=x.device, dtype=x.dtype) / sum(BINOMIAL)
+    channels = x.shape[1]
+    kernel = torch.outer(row, row).expand(channels, 1, 5, 5)
+    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), kernel, groups=channels)
+
+
+def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
+    """Mean over frames of the L1 norm of every level of the Laplacian pyramid of a - b, (N, C, H, W); a scalar.
+
+    Each level is averaged over its pixels and all levels count alike, so that coarse errors weigh more per pixel
+    (Niklaus and Liu, arXiv 1803.10967). The pyramid is linear: one pyramid of the difference is enough.
+    """
+    rest, total = a - b, a.new_zeros(())
+    for _ in range(levels - 1):
+        small = F.avg_pool2d(_blur(rest), 2)
+        total = total + (rest - F.interpolate(small, size=rest.shape[-2:], mode="bilinear")).abs().mean()
+        rest = small
+    return total + rest.abs().mean()
+
+
+def flow_at_full_size(estimate: Estimate, height: int) -> Tensor:
+    """Both flows of an estimate (N, 4, h, w) as (N, 4, H, W) in full-size pixels."""
+    factor = height // estimate.flow.shape[-2]
+    return resize(estimate.flow.float() * factor, factor)
+
+
+def distillation(flows: list[Tensor], I_t: Tensor, student: Tensor, teacher: Tensor, better: Synthesis) -> Tensor:
+    """Mean distance of every flow (N, 4, H, W) to the teacher's, where the teacher's frame is better by 0.01.
+
+    `student` and `teacher` are their frames (N, 3, H, W). After RIFE (arXiv 2011.06294, section 3.3).
+    """
+    with torch.no_grad():
+        gain = (student - I_t).abs().mean(1, keepdim=True) - (teacher - I_t).abs().mean(1, keepdim=True)
+        where = (gain > 0.01).float()
+        target = torch.cat((better.F_t0, better.F_t1), 1)
+    loss = I_t.new_zeros(())
+    for flow in flows:
+        loss = loss + (((flow - target).square().sum(1, keepdim=True) + 1e-6).sqrt() * where).mean()
+    return loss
+
+
+def known_flow(flows: list[Tensor], truth: Tensor, valid: Tensor) -> Tensor:
+    """Mean L1 distance in pixels of every flow (N, 4, H, W) to `truth`, where `valid` (N, 4, H, W) is one."""
+    share = valid.mean() + 1e-6
+    loss = truth.new_zeros(())
+    for flow in flows:
+        loss = loss + ((flow - truth).abs() * valid).mean() / share
+    return loss

@@ -1,0 +1,116 @@
+"""The network's parts, against analytic cases."""
+
+import pytest
+import torch
+
+from interp_cli.model.flow import Estimate, cost_volume, resize
+from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose
+from interp_cli.model.teacher import Teacher
+from interp_cli.model.warp import warp
+
+
+def ramp(height: int, width: int) -> torch.Tensor:
+    """x + 100 y at every pixel: bilinear sampling reads coordinates back exactly."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return (x + 100.0 * y)[None, None]
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("dx", "dy"), [(0.0, 0.0), (1.0, -2.0), (0.25, 0.5)])
+def test_warp_reads_the_pixel_that_the_flow_points_to(mode: str, dx: float, dy: float) -> None:
+    image = ramp(16, 20)
+    flow = torch.tensor([dx, dy]).view(1, 2, 1, 1).expand(1, 2, 16, 20)
+    inner = (slice(None), slice(None), slice(5, -5), slice(5, -5))
+    torch.testing.assert_close(warp(image, flow, mode)[inner], (image + dx + 100 * dy)[inner], rtol=1e-4, atol=1e-2)
+
+
+def test_warp_repeats_the_border() -> None:
+    image = ramp(4, 4)
+    away = torch.full((1, 2, 4, 4), 50.0)
+    assert torch.equal(warp(image, away), image[..., -1:, -1:].expand_as(image))
+
+
+def test_warp_places_pixels_exactly_even_for_bfloat16_images() -> None:
+    image = torch.zeros(1, 1, 4, 600, dtype=torch.bfloat16)
+    image[..., 501] = 1
+    flow = torch.zeros(1, 2, 4, 600)
+    flow[:, 0] = 1.0
+    assert warp(image, flow)[0, 0, 0].argmax() == 500
+
+
+def test_warp_takes_single_pixel_images() -> None:
+    assert torch.equal(warp(torch.full((1, 1, 1, 1), 7.0), torch.ones(1, 2, 1, 1)), torch.full((1, 1, 1, 1), 7.0))
+
+
+def test_cost_volume_peaks_at_the_true_shift() -> None:
+    torch.manual_seed(0)
+    a = torch.randn(1, 128, 12, 12)
+    b = torch.roll(a, shifts=(1, -2), dims=(2, 3))  # b(y + 1, x - 2) = a(y, x)
+    best = cost_volume(a, b, 3)[0, :, 4:-4, 4:-4].argmax(0)
+    assert (best == (1 + 3) * 7 + (-2 + 3)).all()
+
+
+def test_cost_volume_gradient_is_that_of_its_formula() -> None:
+    torch.manual_seed(0)
+    a, b = (torch.randn(2, 3, 5, 6, dtype=torch.double, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(lambda x, y: cost_volume(x, y, 2), (a, b))
+
+
+def test_an_enlarged_estimate_keeps_its_flow_in_pixels_of_the_finer_grid() -> None:
+    coarse = Estimate(torch.full((1, 4, 3, 3), 1.5), torch.zeros(1, 1, 3, 3), torch.zeros(1, 2, 3, 3))
+    assert torch.equal(coarse.enlarged(2).flow, torch.full((1, 4, 6, 6), 3.0))
+    assert resize(torch.ones(1, 1, 2, 2), 4).shape == (1, 1, 8, 8)
+
+
+def test_compose_is_the_blend_of_both_warps_plus_the_residual() -> None:
+    I0, I1 = torch.full((1, 3, 4, 4), 0.2), torch.full((1, 3, 4, 4), 0.6)
+    zero = torch.zeros(1, 2, 4, 4)
+    s = Synthesis(zero, zero, torch.full((1, 1, 4, 4), 0.75), torch.full((1, 3, 4, 4), 0.1))
+    torch.testing.assert_close(compose(I0, I1, s), torch.full((1, 3, 4, 4), 0.75 * 0.2 + 0.25 * 0.6 + 0.1))
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_gives_full_size_results_and_an_untrained_one_nearly_still_flow(preset: str) -> None:
+    torch.manual_seed(0)
+    network = IFNet(PRESETS[preset]).eval()
+    side = 2 * network.limits.multiple_of
+    I0, I1 = torch.rand(2, 3, side, 2 * side), torch.rand(2, 3, side, 2 * side)
+    with torch.inference_mode():
+        s = network.synthesise(network.encode(I0), network.encode(I1), torch.tensor([0.25, 0.5]))
+    assert s.F_t0.shape == s.F_t1.shape == (2, 2, side, 2 * side)
+    assert s.M.shape == (2, 1, side, 2 * side)
+    assert s.R is not None and s.R.shape == (2, 3, side, 2 * side)
+    assert s.M.min() >= 0 and s.M.max() <= 1
+    assert s.F_t0.abs().max() < side / 8
+
+
+def test_fast_stays_within_its_budget_of_25_gflop_per_480p_frame() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = IFNet(PRESETS["fast"]).eval()
+    frame = torch.zeros(1, 3, 480, 864)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        features = network.encode(frame)
+        network.synthesise(features, features, torch.tensor([0.5]))
+    assert counter.get_total_flops() < 25e9
+
+
+def test_a_batch_gives_what_its_members_give_alone() -> None:
+    torch.manual_seed(0)
+    network = IFNet(PRESETS["fast"]).eval()
+    I0, I1, t = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32), torch.tensor([0.2, 0.5, 0.7])
+    with torch.inference_mode():
+        together = network(I0, I1, t)
+        alone = torch.cat([network(I0[k : k + 1], I1[k : k + 1], t[k : k + 1]) for k in range(3)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+
+def test_the_teacher_sees_the_truth_and_returns_flows_of_full_size() -> None:
+    torch.manual_seed(0)
+    zero = torch.zeros(1, 2, 32, 32)
+    student = Synthesis(zero, zero, torch.full((1, 1, 32, 32), 0.5), None)
+    frames = [torch.rand(1, 3, 32, 32) for _ in range(3)]
+    taught = Teacher()(*frames, student)
+    assert taught.F_t0.shape == (1, 2, 32, 32) and taught.R is None
+    other = Teacher()(frames[0], frames[1], torch.rand(1, 3, 32, 32), student)
+    assert not torch.equal(taught.M, other.M)

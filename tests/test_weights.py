@@ -1,0 +1,123 @@
+"""Weights are found where they lie, checked at every load, and refused in one sentence."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from interp_cli import weights
+from interp_cli.errors import WeightsError
+from interp_cli.model.network import IFNet, Sizes
+
+TINY = Sizes(
+    features=(4, 6, 8),
+    decoders=(8, 8),
+    blocks=(1, 1),
+    hidden=(2, 2),
+    radius=(1, 2),
+    detail=2,
+    refine=4,
+    sampling="bilinear",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A weights folder with one tiny network called tiny."""
+    torch.manual_seed(3)
+    weights.save(tmp_path / "tiny.safetensors", IFNet(TINY), name="tiny", licence="MIT", origin="made here", scores={})
+    monkeypatch.setenv("VFI_WEIGHTS", str(tmp_path))
+    return tmp_path
+
+
+def test_saved_weights_come_back_to_half_precision(folder: Path) -> None:
+    torch.manual_seed(3)
+    original = IFNet(TINY).state_dict()
+    network, entry = weights.load("tiny")
+    assert entry.params == sum(p.numel() for p in network.parameters())
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, original[name].half().float(), rtol=0, atol=0)
+
+
+def test_one_changed_byte_is_refused_at_load_and_named_by_verify(folder: Path) -> None:
+    path = folder / "tiny.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="sha256"):
+        weights.load("tiny")
+    assert any("sha256" in p for p in weights.verify(weights.find("tiny")))
+
+
+def test_a_truncated_or_missing_file_is_named_by_verify(folder: Path) -> None:
+    entry, path = weights.find("tiny"), folder / "tiny.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert any("bytes" in p for p in weights.verify(entry))
+    path.unlink()
+    assert weights.verify(entry) == [f"{path} is missing"]
+    with pytest.raises(WeightsError, match="missing"):
+        weights.load("tiny")
+
+
+def test_values_that_are_not_finite_are_named_by_verify(folder: Path) -> None:
+    network, _ = weights.load("tiny")
+    with torch.no_grad():
+        network.detail[0].bias[0] = float("nan")
+    entry = weights.save(folder / "bad.safetensors", network, name="bad", licence="MIT", origin="", scores={})
+    assert weights.verify(entry) == [f"{entry.path}: detail.0.bias is not finite"]
+
+
+def test_a_pickle_is_refused_and_never_opened_as_one(folder: Path) -> None:
+    path = folder / "evil.safetensors"
+    torch.save({"x": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="not a weights file"):
+        weights.load(str(path))
+
+
+def test_a_file_of_another_network_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "NETWORK", "ifnet-99")
+    with pytest.raises(WeightsError, match="ifnet-99"):
+        weights.load("tiny")
+
+
+def test_unknown_names_are_answered_with_the_known_ones(folder: Path) -> None:
+    with pytest.raises(WeightsError, match="tiny"):
+        weights.find("nosuch")
+
+
+def test_a_broken_manifest_is_one_sentence(folder: Path) -> None:
+    (folder / weights.MANIFEST).write_text("{}")
+    with pytest.raises(WeightsError, match="manifest"):
+        weights.entries()
+
+
+def test_weights_are_found_inside_an_installed_package_and_beside_a_checkout(tmp_path: Path) -> None:
+    source = Path(weights.__file__)
+    row = {"name": "x", "file": "x.safetensors", "sha256": "0", "bytes": 1, "network": "n", "params": 1}
+    manifest = json.dumps({"weights": [{**row, "licence": "MIT", "origin": "o"}]})
+    for layout in ("interp_cli/weights", "weights"):
+        root = tmp_path / layout.replace("/", "-")
+        package = root / "interp_cli"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        for name in ("weights.py", "errors.py"):
+            (package / name).write_text((source.parent / name).read_text())
+        (root / layout).mkdir()
+        (root / layout / weights.MANIFEST).write_text(manifest)
+        code = (
+            f"import sys; sys.path.insert(0, {str(root)!r}); from interp_cli import weights as w;"
+            "assert [e.name for e in w.entries()] == ['x']; assert 'torch' not in sys.modules"
+        )
+        subprocess.run([sys.executable, "-I", "-c", code], check=True)
+
+
+def test_every_shipped_weights_file_is_whole_and_loads() -> None:
+    shipped = weights.entries()
+    assert "fast" in {e.name for e in shipped}
+    for entry in shipped:
+        assert weights.verify(entry) == []
+        network, _ = weights.load(entry.name)
+        assert sum(p.numel() for p in network.parameters()) == entry.params
