@@ -28,6 +28,7 @@ TINY = Sizes(
     radius=(1, 2),
     detail=2,
     refine=4,
+    refine_radius=1,
     sampling="bilinear",
 )
 
@@ -97,7 +98,7 @@ def shots(tmp_path: Path) -> Path:
         # soft texture: its change per frame is the same in every frame, as in a pan over a real scene
         noise = [cv2.GaussianBlur(rng.random((96, 128, 3)), (0, 0), 4) for _ in range(2)]
         worlds = [((n - n.min()) / np.ptp(n) * 255).astype(np.uint8) for n in noise]
-        frames = [worlds[name == "cut" and i >= 6][8:88, 2 * i : 2 * i + 80] for i in range(12)]
+        frames = [worlds[name == "cut" and i >= 6][8:88, i : i + 80] for i in range(12)]
         if name == "cut":
             frames[10] = frames[9]
         np.save(folder / f"{name}.npy", np.stack(frames))

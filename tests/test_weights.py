@@ -20,6 +20,7 @@ TINY = Sizes(
     radius=(1, 2),
     detail=2,
     refine=4,
+    refine_radius=1,
     sampling="bilinear",
 )
 

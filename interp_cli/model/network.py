@@ -67,6 +67,7 @@ class Sizes:
     radius: tuple[int, ...]  # reach of each cost volume, px of its scale
     detail: int  # channels of the features that refinement sees
     refine: int  # channels of refinement
+    refine_radius: int  # reach of its cost volume, px at 1/2
     sampling: str  # how the frames are sampled at the end
 
     def __post_init__(self) -> None:
@@ -94,6 +95,7 @@ PRESETS: dict[str, Sizes] = {
         radius=(2, 3, 4),
         detail=8,
         refine=24,
+        refine_radius=1,
         sampling="bicubic",
     ),
     "base": Sizes(
@@ -104,6 +106,7 @@ PRESETS: dict[str, Sizes] = {
         radius=(2, 3, 4, 4),
         detail=16,
         refine=48,
+        refine_radius=1,
         sampling="bicubic",
     ),
 }
@@ -127,7 +130,7 @@ class IFNet(nn.Module):
             FinerLevel(f[i + 1], sizes.decoders[i], sizes.blocks[i], (h[i + 1], h[i]), sizes.radius[i])
             for i in reversed(range(last))
         )
-        self.refinement = Refinement(sizes.detail, h[0], sizes.refine)
+        self.refinement = Refinement(sizes.detail, h[0], sizes.refine, sizes.refine_radius)
         self.limits = Limits(multiple_of=2 ** len(f), min_size=2 ** len(f), any_t=True, sampling=sizes.sampling)
         self.apply(_initialise)
         for module in self.modules():
