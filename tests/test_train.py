@@ -17,7 +17,7 @@ from interp_cli.model.warp import warp
 from interp_cli.train.data import Sampler, load_shots
 from interp_cli.train.export import export
 from interp_cli.train.loop import Recipe, train
-from interp_cli.train.losses import distillation, known_flow, laplacian
+from interp_cli.train.losses import distillation, known_flow, laplacian, relative
 from interp_cli.train.synthetic import moving_layers
 
 TINY = Sizes(
@@ -64,9 +64,16 @@ def test_synthetic_layers_hide_one_another_and_the_hidden_is_marked() -> None:
 
 def test_laplacian_of_equal_frames_is_zero_and_a_shade_counts_once_per_frame() -> None:
     a = torch.rand(2, 3, 64, 64)
-    assert laplacian(a, a) == 0
+    assert torch.equal(laplacian(a, a), torch.zeros(2))
     # A constant difference lives in the last level alone.
-    torch.testing.assert_close(laplacian(a + 0.25, a), torch.tensor(0.25), rtol=0, atol=1e-5)
+    torch.testing.assert_close(laplacian(a + 0.25, a), torch.full((2,), 0.25), rtol=0, atol=1e-5)
+
+
+def test_relative_errors_pull_alike_on_easy_and_hard_samples() -> None:
+    error = torch.tensor([0.5, 0.05], requires_grad=True)
+    relative(error, floor=0.0).backward()
+    assert error.grad is not None
+    torch.testing.assert_close(error.grad * error.detach(), torch.full((2,), 0.1375))  # half the mean of 0.275
 
 
 def test_distillation_counts_only_where_the_teacher_is_better() -> None:

@@ -35,7 +35,7 @@ class Shot:
 def load_shots(folders: list[Path], *, device: torch.device) -> list[Shot]:
     """Every .npy shot (T, H, W, 3; RGB uint8) of the folders: mapped copy-on-write on a CPU, held on a GPU.
 
-    `interp_cli.train.shots` makes them from clips. Raises InputError when there is none.
+    `python -m interp_cli.train shots` makes them from clips. Raises InputError when there is none.
     """
     shots = []
     for path in sorted(p for folder in folders for p in Path(folder).glob("*.npy")):
@@ -46,7 +46,7 @@ def load_shots(folders: list[Path], *, device: torch.device) -> list[Shot]:
     if not shots:
         where = ", ".join(map(str, folders))
         raise InputError(
-            f"no .npy shots in {where}: make them with python -m interp_cli.train.shots CLIPS... --out DIR"
+            f"no .npy shots in {where}: make them with python -m interp_cli.train shots CLIPS... --out DIR"
         )
     return shots
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from interp_cli.model.network import PRESETS, IFNet, Sizes, Synthesis, compose, placed
 from interp_cli.model.teacher import Teacher
 from interp_cli.train.data import Sampler, load_shots
-from interp_cli.train.losses import distillation, flow_at_full_size, known_flow, laplacian
+from interp_cli.train.losses import distillation, flow_at_full_size, known_flow, laplacian, relative
 from interp_cli.train.synthetic import moving_layers
 
 
@@ -164,9 +164,9 @@ def losses(run: Run, b: Batch) -> dict[str, Tensor]:
     known = len(b.flow)
     weight = recipe.flow[0] * (1 - min(1.0, run.progress)) ** 2 + recipe.flow[1]
     terms = {
-        "frame": laplacian(I_t, b.I_t),
-        "blend": 0.5 * laplacian(blend, b.I_t),
-        "teacher": 0.5 * laplacian(taught, b.I_t),
+        "frame": relative(laplacian(I_t, b.I_t)),
+        "blend": 0.5 * relative(laplacian(blend, b.I_t)),
+        "teacher": 0.5 * relative(laplacian(taught, b.I_t)),
         "distil": recipe.distil * distillation(flows, b.I_t, blend.detach(), taught, better),
     }
     if known:

@@ -18,17 +18,27 @@ def _blur(x: Tensor) -> Tensor:
 
 
 def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
-    """Mean over frames of the L1 norm of every level of the Laplacian pyramid of a - b, (N, C, H, W); a scalar.
+    """The L1 norm of every level of the Laplacian pyramid of a - b (N, C, H, W), summed over levels: (N,).
 
     Each level is averaged over its pixels and all levels count alike, so that coarse errors weigh more per pixel
     (Niklaus and Liu, arXiv 1803.10967). The pyramid is linear: one pyramid of the difference is enough.
     """
-    rest, total = a - b, a.new_zeros(())
+    rest, total = a - b, a.new_zeros(len(a))
     for _ in range(levels - 1):
         small = F.avg_pool2d(_blur(rest), 2)
-        total = total + (rest - F.interpolate(small, size=rest.shape[-2:], mode="bilinear")).abs().mean()
+        total = total + (rest - F.interpolate(small, size=rest.shape[-2:], mode="bilinear")).abs().mean((1, 2, 3))
         rest = small
-    return total + rest.abs().mean()
+    return total + rest.abs().mean((1, 2, 3))
+
+
+def relative(error: Tensor, floor: float = 0.004) -> Tensor:
+    """Mean over samples of the error (N,), each divided by its own size: the gradient of its logarithm; a scalar.
+
+    PSNR is a logarithm: making an easy sample 10 % better counts as much as a hard one. Plain means spend the network
+    on the hard ones, and easy clips, where classical methods are strong, are lost.
+    """
+    own = error.detach() + floor
+    return (error / own).mean() * own.mean()
 
 
 def flow_at_full_size(estimate: Estimate, height: int) -> Tensor:
