@@ -1,0 +1,137 @@
+"""`vfi eval`: how well frames that were taken out of clips are rebuilt."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interp_cli.options import EngineOptions, Precision, Tta
+
+if TYPE_CHECKING:
+    from interp_cli.quality.evaluate import Rebuild, Score
+
+
+@click.command("eval", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("-m", "--model", default="fast", show_default=True, help="Weights: a name or a .safetensors file.")
+@click.option(
+    "--gap", default=2, show_default=True, type=click.IntRange(2, 32), help="Keep every N-th frame of a clip."
+)
+@click.option(
+    "--frames",
+    default=8,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Frames to rebuild per clip; 0 = all of them.",
+)
+@click.option(
+    "--short-side",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Make larger clips smaller (px); 0 = never.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    type=click.Choice([p.value for p in Precision]),
+    help="Arithmetic of the network.",
+)
+@click.option(
+    "--tta",
+    default="none",
+    show_default=True,
+    type=click.Choice([t.value for t in Tta]),
+    help="Average over flipped copies.",
+)
+@click.option("--ffmpeg", "ffmpeg_path", metavar="PATH", help="ffmpeg to use instead of the one that is found.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def eval_command(
+    paths: tuple[Path, ...],
+    *,
+    model: str,
+    gap: int,
+    frames: int,
+    short_side: int,
+    device: str,
+    precision: str,
+    tta: str,
+    ffmpeg_path: str | None,
+    as_json: bool,
+) -> None:
+    """Score rebuilt frames against those taken out.
+
+    PATH is a video, a folder of videos, or a folder of triplets (folders with three images, the middle one being the
+    truth). Frames are taken out of each clip, rebuilt from those left, and compared: PSNR and SSIM of luma and of RGB.
+
+    \b
+    Examples:
+      vfi eval clips/
+      vfi eval clip.mp4 --gap 8 --frames 0
+      vfi eval triplets/ -m new.safetensors --json
+    """
+    from interp_cli.quality.evaluate import table
+
+    options = EngineOptions(model=model, device=device, precision=Precision(precision), tta=Tta(tta))
+    rebuild, name, digest = _engine(options)
+    wanted = {"gap": gap, "frames": frames or None, "short_side": short_side or None}
+    rows = [row for path in paths for row in _scores(path, rebuild, ffmpeg_path, wanted)]
+    if as_json:
+        clips = [{"clip": clip, **asdict(score)} for clip, score in rows]
+        click.echo(json.dumps({"weights": name, "sha256": digest, **wanted, "clips": clips, "mean": _mean(rows)}))
+    else:
+        click.echo(table(rows))
+
+
+def _scores(
+    path: Path, rebuild: Rebuild, ffmpeg_path: str | None, wanted: dict[str, int | None]
+) -> list[tuple[str, Score]]:
+    """The mean score of every clip and triplet under `path`."""
+    from interp_cli.media.ffmpeg import find_ffmpeg
+    from interp_cli.quality.evaluate import mean_score, score_sample
+    from interp_cli.quality.frames import clip_samples, find_material, triplet_sample
+
+    clips, triplets = find_material(path)
+    rows = []
+    for clip in clips:
+        samples = clip_samples(
+            clip,
+            ffmpeg=find_ffmpeg(ffmpeg_path),
+            gap=wanted["gap"] or 2,
+            frames=wanted["frames"],
+            short_side=wanted["short_side"],
+        )
+        rows.append((clip.name, mean_score(score for sample in samples for score in score_sample(rebuild, sample))))
+        click.echo(f"{clip.name}: {rows[-1][1].luma_psnr:.2f} dB", err=True)
+    for folder in triplets:
+        rows.append((folder.name, mean_score(score_sample(rebuild, triplet_sample(folder)))))
+    return rows
+
+
+def _engine(options: EngineOptions) -> tuple[Rebuild, str, str]:
+    """The engine as a method, and the name and sha256 of its weights."""
+    import torch
+
+    from interp_cli import weights
+    from interp_cli.engine.interpolate import Interpolator, network_dtype
+    from interp_cli.quality.evaluate import engine
+
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    network, entry = weights.load(options.model, device=device)
+    dtype = network_dtype(options.precision, device)
+    interpolator = Interpolator(network, device=device, dtype=dtype, options=options)
+    return engine(interpolator), entry.name, entry.sha256
+
+
+def _mean(rows: list[tuple[str, Score]]) -> dict[str, float]:
+    from interp_cli.quality.evaluate import mean_score
+
+    return asdict(mean_score(score for _, score in rows))
