@@ -1,33 +1,42 @@
 """Backward warping: look up, for every pixel of the result, where in the source frame it comes from."""
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
-    """`image` sampled at x + flow(x): (N, C, H, W).
+def warp(image: Tensor, flow: Tensor, mode: str = "bilinear", unit: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+    """`image` (N, C, H, W) sampled at x + unit * flow(x), of the same shape.
 
-    `image` is (N, C, H, W) and `flow` (N, 2, H, W) in pixels of this size, channel 0 = x, pixel centres at whole
+    `flow` is (N, 2, H, W), channel 0 = x; times `unit` (x, y) it is in pixels of the image, pixel centres at whole
     numbers. Outside the image the border is repeated. `mode` is "bilinear" or "bicubic" (sharper on fine texture,
     may overshoot the range of the input).
     """
-    height, width = flow.shape[-2:]
-    grid = pixel_grid(flow)
-    x = (grid[..., 0] + flow[:, 0]) * (2 / max(width - 1, 1)) - 1
-    y = (grid[..., 1] + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
-    where = torch.stack((x, y), -1)  # never below float32: bfloat16 places a pixel only to within half a pixel
-    sampled = F.grid_sample(image.to(where.dtype), where, mode=mode, padding_mode="border", align_corners=True)
-    return sampled.to(image.dtype)
+    count, channels, height, width = image.shape
+    # Coordinates are never below float32: bfloat16 places a pixel only to within half a pixel.
+    to_unit = torch.tensor([unit[0] * 2 / max(width - 1, 1), unit[1] * 2 / max(height - 1, 1)], device=flow.device)
+    where = torch.addcmul(_centres(height, width, flow.device), flow.permute(0, 2, 3, 1).float(), to_unit)
+    parts = _parts(height) if count == 1 and image.device.type == "cpu" and not flow.requires_grad else 1
+    if parts == 1:
+        out = F.grid_sample(image.float(), where, mode=mode, padding_mode="border", align_corners=True)
+        return out.to(image.dtype)
+    # On a CPU, torch deals the images of a batch out to threads, but not the rows of one image.
+    many = image.float().expand(parts, channels, height, width)
+    where = where.reshape(parts, height // parts, width, 2)
+    out = F.grid_sample(many, where, mode=mode, padding_mode="border", align_corners=True)
+    return out.transpose(0, 1).reshape(1, channels, height, width).to(image.dtype)
 
 
-def pixel_grid(like: Tensor) -> Tensor:
-    """(1, H, W, 2): the x and y of every pixel of `like` (N, C, H, W), in float32 or wider."""
-    height, width = like.shape[-2:]
-    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-    y, x = torch.meshgrid(
-        torch.arange(height, device=like.device, dtype=dtype),
-        torch.arange(width, device=like.device, dtype=dtype),
-        indexing="ij",
-    )
-    return torch.stack((x, y), -1)[None]
+def _parts(rows: int) -> int:
+    return next(k for k in range(min(torch.get_num_threads(), rows), 0, -1) if rows % k == 0)
+
+
+@lru_cache(maxsize=16)
+def _centres(height: int, width: int, device: torch.device) -> Tensor:
+    """(1, H, W, 2): x and y of every pixel centre, from -1 at the first to 1 at the last."""
+    with torch.inference_mode(False):  # it is kept, and may serve training next
+        x = torch.arange(width, device=device, dtype=torch.float32) * (2 / max(width - 1, 1)) - 1
+        y = torch.arange(height, device=device, dtype=torch.float32) * (2 / max(height - 1, 1)) - 1
+        return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), -1)[None]
