@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from operator import lt
 
 from interp_cli.errors import InputError, UsageError
@@ -61,8 +63,19 @@ class Timeline:
 
     @property
     def rate(self) -> Fraction:
-        """Frames/s: exact for a constant rate, else the mean, frames / duration."""
-        return Fraction(1, self._first_step * self.time_base) if self.is_cfr else Fraction(len(self), self.duration)
+        """Frames/s: exact for a constant rate, even if it lost some frames or stumbled now and then; else the mean.
+
+        That is the most common step's rate if nine steps in ten are that, or half are and the rest are multiples of
+        it; else frames / duration.
+        """
+        if self.is_cfr:
+            return Fraction(1, self._first_step * self.time_base)
+        gaps = Counter(b - a for a, b in pairwise(self.pts))
+        step, count = gaps.most_common(1)[0]
+        of_ten = 10 * count // (len(self) - 1)
+        if of_ten >= 9 or (of_ten >= 5 and all(gap % step == 0 for gap in gaps)):
+            return Fraction(1, step * self.time_base)
+        return Fraction(len(self), self.duration)
 
     @property
     def _first_step(self) -> int:
@@ -71,8 +84,9 @@ class Timeline:
     def snapped(self, rate_hint: Fraction | None = None) -> Timeline:
         """The exact grid behind pts that a container rounded to its ticks (Matroska and FLV: 1 ms); else self.
 
-        The grid starts at the first pts exactly, and every pts lies within one tick of it. `rate_hint` (frames/s, the
-        header's claim) is tried first. The last frame's end moves to the grid only if it is within two ticks of it.
+        The grid starts at the first pts exactly, and every pts lies within one tick of it; a grid may have lost frames
+        here and there, and is then exact but not constant. `rate_hint` (frames/s, the header's claim) is tried first.
+        The last frame's end moves to the grid only if it is within two ticks of it.
         """
         found = recognise_grid(self.pts, time_base=self.time_base, hint=rate_hint)
         if found is None or (self.is_cfr and found.rate == self.rate):
@@ -80,10 +94,11 @@ class Timeline:
         base = fraction_gcd(self.time_base, Fraction(1, found.rate))
         scale, step = int(Fraction(self.time_base, base)), int(Fraction(1, found.rate * base))
         first, end = self.pts[0] * scale, self.end_pts * scale
-        pts = tuple(range(first, first + step * len(self), step))
+        pts = tuple(first + step * place for place in found.places)
         if abs(end - pts[-1] - step) <= min(2 * found.tick * scale, step >> 1):
             end = pts[-1] + step
-        return Timeline(time_base=base, pts=pts, end_pts=max(end, pts[-1] + 1))
+        exact = Timeline(time_base=base, pts=pts, end_pts=max(end, pts[-1] + 1))
+        return self if exact == self else exact
 
     def stretched(self, factor: Fraction) -> Timeline:
         """Slow motion: every time moves to start + (time - start) * factor; the start stays."""

@@ -37,7 +37,8 @@ class Rate:
 def parse_rate(text: str, source: Fraction) -> Rate:
     """The frame rate that `text` means: "60", "59.94" (60000/1001), "60000/1001", "24/1.001", "2x" of `source`, "ntsc".
 
-    A decimal that is a standard N*1000/1001 cut or rounded to two digits or more becomes that. Raises UsageError.
+    A decimal that is a standard N*1000/1001 cut or rounded to two digits or more becomes that, unless it is a multiple
+    of `source` as it stands. Raises UsageError.
     """
     word = text.strip().lower()
     if word in _NAMED_RATES:
@@ -54,7 +55,8 @@ def parse_rate(text: str, source: Fraction) -> Rate:
     if not _SLOWEST <= value <= _FASTEST:
         asked = f"{text!r} asks for {decimal(value)} frames per second"
         raise UsageError(f"{asked}, but vfi makes {decimal(_SLOWEST)} to {_FASTEST}: give a rate between, such as 60")
-    ntsc = None if factor or match[2] else _ntsc_rate(match[1])
+    exactly = factor or match[2] or Fraction(value, source).denominator == 1  # 59.94 of a source that says 2997/100
+    ntsc = None if exactly else _ntsc_rate(match[1])
     return Rate(value=value) if ntsc is None else Rate(value=ntsc, snapped_from=text)
 
 
