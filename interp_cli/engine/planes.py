@@ -1,0 +1,310 @@
+"""Frames on the device: from raw planes and back, what the network sees, and composing on the source's own planes.
+
+Everything here is float32 code values of the source's own format. Grids of different pitch (chroma against luma, half
+size against full) are aligned by the centres of the areas that their samples cover: chroma siting is not modelled,
+which displaces the flow by at most half a luma pixel and the colours not at all, since they never leave their plane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interp_cli.media.types import Color, Family, PixelFormat, Planes
+from interp_cli.model.network import Limits, Synthesis
+
+Pitch = tuple[int, int]
+"""Distance between samples (rows, columns) in px of the first plane."""
+
+FULL: Pitch = (1, 1)
+
+_LUMA_OF_RED_AND_BLUE = {
+    "bt709": (0.2126, 0.0722),
+    "bt470bg": (0.299, 0.114),
+    "smpte170m": (0.299, 0.114),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+    "bt2020nc": (0.2627, 0.0593),
+    "bt2020c": (0.2627, 0.0593),
+}
+_HD_LINES = 720  # px: players take unlabelled video of at least this height for bt709
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """N frames of one size and format; planes of one size share a tensor, float32 code values, not rounded.
+
+    `full` is (N, C, H, W): luma (or gray, or G, B, R), then chroma where it is not subsampled, then alpha.
+    `chroma` is (N, 2, h, w), or None where `full` has everything.
+    """
+
+    full: Tensor
+    chroma: Tensor | None
+    format: PixelFormat
+
+    def __len__(self) -> int:
+        return self.full.shape[0]
+
+    def each(self) -> Iterator[Frames]:
+        """One frame at a time."""
+        for n in range(len(self)):
+            yield Frames(self.full[n : n + 1], None if self.chroma is None else self.chroma[n : n + 1], self.format)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the first plane, px."""
+        return self.full.shape[-2], self.full.shape[-1]
+
+    @property
+    def chroma_pitch(self) -> Pitch:
+        """Pitch of planes 1 and 2."""
+        sx, sy = self.format.chroma_shift
+        return 1 << sy, 1 << sx
+
+
+def upload(planes: Sequence[Planes], device: str | torch.device) -> Frames:
+    """The frames on `device`, carried there as they are and made float there."""
+    format = planes[0].format
+    columns = list(zip(*(p.data for p in planes), strict=True))
+    tensors = [torch.stack([_to_device(a, device) for a in arrays]).unsqueeze(1).float() for arrays in columns]
+    if format.family is not Family.GRAY and format.chroma_shift != (0, 0):
+        full = tensors[0] if not format.alpha else torch.cat((tensors[0], tensors[3]), 1)
+        return Frames(full, torch.cat(tensors[1:3], 1), format)
+    return Frames(torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0], None, format)
+
+
+def _to_device(array: NDArray[Any], device: str | torch.device) -> Tensor:
+    """Copied first: arrays over a pipe's buffer are read-only, which tensors cannot be."""
+    cuda = torch.device(device).type == "cuda"
+    dtype = torch.uint8 if array.dtype.itemsize == 1 else torch.uint16
+    raw = torch.empty(array.shape, dtype=dtype, pin_memory=cuda)
+    raw.numpy()[...] = array
+    return raw.to(device, non_blocking=cuda)
+
+
+def download(frames: Frames, pts: Sequence[int]) -> list[Planes]:
+    """The frames rounded to the nearest code value of their format, as raw planes with the given `pts` (ticks)."""
+    full = _quantise(frames.full, frames.format)
+    data = list(full.transpose(1, 0, 2, 3))
+    if frames.chroma is not None:
+        data[1:1] = list(_quantise(frames.chroma, frames.format).transpose(1, 0, 2, 3))
+    return [Planes(p, tuple(plane[i] for plane in data), frames.format) for i, p in enumerate(pts)]
+
+
+def _quantise(x: Tensor, format: PixelFormat) -> NDArray[Any]:
+    dtype = torch.uint8 if format.depth == 8 else torch.uint16
+    codes: NDArray[Any] = (x + 0.5).clamp_(0, format.peak).to(dtype).cpu().numpy()  # truncation rounds, after + 0.5
+    return codes
+
+
+def stack(frames: Sequence[Frames]) -> Frames:
+    """One batch of several; one alone is not copied."""
+    if len(frames) == 1:
+        return frames[0]
+    chroma = [f.chroma for f in frames if f.chroma is not None]
+    return Frames(torch.cat([f.full for f in frames]), torch.cat(chroma) if chroma else None, frames[0].format)
+
+
+def mean(frames: Sequence[Frames]) -> Frames:
+    """The average of several versions of the same frames."""
+    if len(frames) == 1:
+        return frames[0]
+    chroma = [f.chroma for f in frames if f.chroma is not None]
+    full = torch.stack([f.full for f in frames]).mean(0)
+    return Frames(full, torch.stack(chroma).mean(0) if chroma else None, frames[0].format)
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """How code values follow from RGB in [0, 1]: plane = offset + span * (weights of R, G, B)."""
+
+    offset: tuple[float, float]  # luma, chroma
+    rows: tuple[tuple[float, float, float], ...]  # per plane but alpha, span included
+    kr: float
+    kb: float
+
+
+def _code(format: PixelFormat, color: Color, height: int) -> _Code:
+    peak, unit = float(format.peak), float(1 << format.depth - 8)
+    unlabelled = "bt709" if height >= _HD_LINES else "smpte170m"
+    kr, kb = _LUMA_OF_RED_AND_BLUE.get(color.matrix or unlabelled, _LUMA_OF_RED_AND_BLUE[unlabelled])
+    kg = 1 - kr - kb
+    if format.family is Family.RGB:
+        return _Code((0, 0), ((0, peak, 0), (0, 0, peak), (peak, 0, 0)), kr, kb)
+    limited = color.range != "pc" if format.family is Family.YUV else color.range == "tv"
+    black, y, c = (16 * unit, 219 * unit, 224 * unit) if limited else (0, peak, peak)
+    luma = (y * kr, y * kg, y * kb)
+    if format.family is Family.GRAY:
+        return _Code((black, 0), (luma,), kr, kb)
+    u, v = c / (2 * (1 - kb)), c / (2 * (1 - kr))
+    blue = (-u * kr, -u * kg, u * (1 - kb))
+    red = (v * (1 - kr), -v * kg, -v * kb)
+    return _Code((black, 128 * unit), (luma, blue, red), kr, kb)
+
+
+def network_input(frames: Frames, color: Color, *, scale: int = 1) -> Tensor:
+    """RGB in [0, 1], (N, 3, ceil(H / scale), ceil(W / scale)), before padding; `scale` is 1, 2 or 4."""
+    format, pitch = frames.format, (scale, scale)
+    if format.family is Family.RGB:
+        small = regrid(frames.full[:, :3], FULL, pitch)
+        return small[:, [2, 0, 1]].mul_(1 / format.peak)
+    code = _code(format, color, frames.size[0])
+    span = sum(code.rows[0])
+    if format.family is Family.GRAY:
+        y = regrid(frames.full[:, :1], FULL, pitch)
+        return ((y - code.offset[0]) / span).clamp_(0, 1).expand(-1, 3, -1, -1)
+    y = regrid(frames.full[:, :1], FULL, pitch)
+    uv = frames.full[:, 1:3] if frames.chroma is None else frames.chroma
+    I = regrid(_chroma_part(uv, code, span), frames.chroma_pitch, pitch)[..., : y.shape[-2], : y.shape[-1]]
+    return torch.add(I, y, alpha=1 / span).clamp_(0, 1)
+
+
+def _chroma_part(uv: Tensor, code: _Code, span: float) -> Tensor:
+    """What is added to luma / span to give R, G, B: the sums are made at chroma's own size, where they are cheapest."""
+    kg = 1 - code.kr - code.kb
+    u_per_blue, v_per_red = code.rows[1][2] / (1 - code.kb), code.rows[2][0] / (1 - code.kr)
+    black, middle = code.offset
+    red, blue = 1 / v_per_red, 1 / u_per_blue
+    u, v = uv[:, 0], uv[:, 1]
+    out = torch.empty((uv.shape[0], 3, *uv.shape[2:]), dtype=uv.dtype, device=uv.device)
+    torch.add(v * red, -black / span - middle * red, out=out[:, 0])
+    torch.add(u * blue, -black / span - middle * blue, out=out[:, 2])
+    constant = -black / span + middle * (code.kr * red + code.kb * blue) / kg
+    torch.add(v * (-code.kr * red / kg), u, alpha=-code.kb * blue / kg, out=out[:, 1]).add_(constant)
+    return out
+
+
+def regrid(x: Tensor, pitch: Pitch, wanted: Pitch) -> Tensor:
+    """`x` (N, C, h, w) with samples `pitch` apart, on a grid with samples `wanted` apart; the same where they agree.
+
+    Down by averaging, up by bilinear interpolation. Sizes round up on the way down; on the way up they are whole
+    multiples, for the caller to crop.
+    """
+    down = (max(1, wanted[0] // pitch[0]), max(1, wanted[1] // pitch[1]))
+    up = (max(1, pitch[0] // wanted[0]), max(1, pitch[1] // wanted[1]))
+    if down != FULL:
+        x = _averaged(x, down)
+    for dim, factor in ((-2, up[0]), (-1, up[1])):
+        for _ in range(factor.bit_length() - 1):
+            x = _doubled(x, dim)
+    return x
+
+
+def _doubled(x: Tensor, dim: int) -> Tensor:
+    """`x` with twice the samples along `dim`, bilinear. By hand: on a CPU a quarter of the time of F.interpolate."""
+    size = x.shape[dim]
+    shape = list(x.shape)
+    shape[dim] = 2 * size
+    out = torch.empty(shape, dtype=x.dtype, device=x.device)
+    pairs = out.unflatten(dim, (size, 2))  # type: ignore[no-untyped-call]
+    first, second = pairs.select(dim, 0), pairs.select(dim, 1)
+    here, after = x.narrow(dim, 0, size - 1), x.narrow(dim, 1, size - 1)
+    torch.lerp(after, here, 0.25, out=first.narrow(dim, 1, size - 1))
+    torch.lerp(here, after, 0.25, out=second.narrow(dim, 0, size - 1))
+    first.select(dim, 0).copy_(x.select(dim, 0))
+    second.select(dim, size - 1).copy_(x.select(dim, size - 1))
+    return out
+
+
+def _averaged(x: Tensor, by: Pitch) -> Tensor:
+    """Block means. By hand where blocks are whole: on a CPU avg_pool2d takes ten times as long as strided sums."""
+    if max(by) > 2 or x.shape[-2] % by[0] or x.shape[-1] % by[1]:
+        return F.avg_pool2d(x, by, ceil_mode=True, count_include_pad=False)
+    if by[0] == 2:
+        x = torch.lerp(x[..., 0::2, :], x[..., 1::2, :], 0.5)
+    return torch.lerp(x[..., 0::2], x[..., 1::2], 0.5) if by[1] == 2 else x
+
+
+def pad(I: Tensor, limits: Limits) -> Tensor:
+    """`I` (N, C, h, w) with its last rows and columns repeated up to a size that the network takes."""
+    height, width = (max(-(-side // limits.multiple_of) * limits.multiple_of, limits.min_size) for side in I.shape[-2:])
+    if (height, width) == tuple(I.shape[-2:]):
+        return I
+    return F.pad(I, (0, width - I.shape[-1], 0, height - I.shape[-2]), mode="replicate")
+
+
+def crop(s: Synthesis, size: tuple[int, int]) -> Synthesis:
+    """`s` without the rows and columns that `pad` added to an input of `size` (h, w)."""
+    h, w = size
+    F_t0, F_t1, M = (x[..., :h, :w] for x in (s.F_t0, s.F_t1, s.M))
+    return Synthesis(F_t0, F_t1, M, None if s.R is None else s.R[..., :h, :w])
+
+
+def compose(
+    frames0: Frames, frames1: Frames, s: Synthesis, *, color: Color, scale: int = 1, sampling: str = "bilinear"
+) -> Frames:
+    """I_t on the planes: M * warp(I0, F_t0) + (1 - M) * warp(I1, F_t1) + R, each plane at its own size.
+
+    `s` is of the size of `network_input(..., scale=scale)`. R goes through the linear RGB-to-YUV matrix (its offset
+    cancels). Alpha moves with the same flow and takes no R; colours are not weighted by alpha. `sampling` is that of
+    the full-size planes: "bilinear" or "bicubic"; subsampled chroma is always bilinear.
+    """
+    rows = _code(frames0.format, color, frames0.size[0]).rows
+    net, chroma = (scale, scale), None
+    together = torch.cat((s.F_t0, s.F_t1, s.M), 1).float()
+    R = None if s.R is None else s.R.float()
+    if frames0.chroma is not None and frames1.chroma is not None:
+        pitch = frames0.chroma_pitch
+        where, R_small = regrid(together, net, pitch), None if R is None else regrid(R, net, pitch)
+        unit = (scale / pitch[0], scale / pitch[1])
+        chroma = _compose_planes(frames0.chroma, frames1.chroma, where, R_small, rows[1:], unit, "bilinear")
+        rows = rows[:1]
+    where, R_full = regrid(together, net, FULL), None if R is None else regrid(R, net, FULL)
+    unit = (float(scale), float(scale))
+    full = _compose_planes(frames0.full, frames1.full, where, R_full, rows, unit, sampling)
+    return Frames(full, chroma, frames0.format)
+
+
+def _compose_planes(
+    a: Tensor,
+    b: Tensor,
+    where: Tensor,
+    R: Tensor | None,
+    rows: Sequence[tuple[float, float, float]],
+    unit: tuple[float, float],
+    sampling: str,
+) -> Tensor:
+    """`where` (N, 5, >= h, >= w) is F_t0, F_t1 and M; its flows times `unit` (y, x) are in pixels of `a` and `b`."""
+    h, w = a.shape[-2:]
+    where = where[..., :h, :w]
+    out = _sampled(b, where[:, 2:4], unit, sampling).lerp_(_sampled(a, where[:, :2], unit, sampling), where[:, 4:])
+    if R is not None:
+        for plane, row in enumerate(rows):
+            for k, weight in enumerate(row):
+                if weight:
+                    out[:, plane].add_(R[:, k, :h, :w], alpha=weight)
+    return out
+
+
+def _sampled(image: Tensor, flow: Tensor, unit: tuple[float, float], sampling: str) -> Tensor:
+    """`image` (N, C, h, w) at x + unit * flow(x), border repeated.
+
+    The same as model.warp.warp, with the arithmetic on coordinates in one pass, and rows dealt out to threads: torch
+    samples the images of a batch in parallel, but not the rows of one image.
+    """
+    n, c, h, w = image.shape
+    to_unit = torch.tensor([unit[1] * 2 / max(w - 1, 1), unit[0] * 2 / max(h - 1, 1)], device=flow.device)
+    grid = torch.addcmul(_centres(h, w, flow.device), flow, to_unit.view(1, 2, 1, 1))
+    k = _parts(h) if n == 1 and image.device.type == "cpu" else 1
+    parts = grid.view(n, 2, k, h // k, w).permute(0, 2, 3, 4, 1).reshape(n * k, h // k, w, 2)
+    out = F.grid_sample(image.expand(n * k, c, h, w), parts, mode=sampling, padding_mode="border", align_corners=True)
+    return out if k == 1 else out.transpose(0, 1).reshape(1, c, h, w)
+
+
+def _parts(rows: int) -> int:
+    return next(k for k in range(torch.get_num_threads(), 0, -1) if rows % k == 0)
+
+
+@lru_cache(maxsize=8)
+def _centres(h: int, w: int, device: torch.device) -> Tensor:
+    """(1, 2, h, w): x and y of every pixel, from -1 at the first centre to 1 at the last."""
+    x = torch.arange(w, device=device, dtype=torch.float32) * (2 / max(w - 1, 1)) - 1
+    y = torch.arange(h, device=device, dtype=torch.float32) * (2 / max(h - 1, 1)) - 1
+    return torch.stack((x.expand(h, w), y[:, None].expand(h, w)))[None]

@@ -1,0 +1,74 @@
+"""What does not move stays as it is: equal frames, and areas where two frames agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp_cli.engine.planes import FULL, Frames, regrid
+from interp_cli.media.types import Planes
+from interp_cli.model.network import Synthesis
+
+BLOCK = 4  # px
+MOST_DIFFERENCE = 1.5  # code values of 8 bits: equal but for one step of rounding
+MOST_FLOW = 0.5  # px
+
+
+def same(a: Planes, b: Planes) -> bool:
+    """Whether two frames are equal in every plane."""
+    return all(np.array_equal(x, y) for x, y in zip(a.data, b.data, strict=True))
+
+
+def hold_still(made: Frames, frames0: Frames, frames1: Frames, s: Synthesis, *, t: Tensor, scale: int = 1) -> Frames:
+    """`made` with the nearer source frame in its place where both source frames agree and the flow is small.
+
+    A block of 4 x 4 px is still when it and its eight neighbours differ by at most 1.5 code values (of 8 bits) in every
+    plane, and their flow is under half a pixel. Weights fall off linearly over one block at the border of still areas.
+    `t` is (N,). `made` comes back unchanged (the same object) where there is no such block.
+    """
+    moves = _differs(frames0, frames1) | _flows(s, scale, frames0.size)
+    still = 1 - F.max_pool2d(moves.float(), 3, 1, 1)
+    if not bool(still.any()):
+        return made
+    late = (t > 0.5).view(-1, 1, 1, 1).to(made.full.device)
+    full = _held(made.full, torch.where(late, frames1.full, frames0.full), still, FULL)
+    if made.chroma is None or frames0.chroma is None or frames1.chroma is None:
+        return Frames(full, None, made.format)
+    source = torch.where(late, frames1.chroma, frames0.chroma)
+    return Frames(full, _held(made.chroma, source, still, made.chroma_pitch), made.format)
+
+
+def _held(made: Tensor, source: Tensor, still: Tensor, pitch: tuple[int, int]) -> Tensor:
+    weight = regrid(still, (BLOCK, BLOCK), pitch)
+    return torch.lerp(made, source, weight[..., : made.shape[-2], : made.shape[-1]])
+
+
+def _differs(a: Frames, b: Frames) -> Tensor:
+    """(N, 1, rows of blocks, columns of blocks): some sample of the block differs, in any plane."""
+    limit = MOST_DIFFERENCE * (1 << a.format.depth - 8)
+    out = _block_maxima((a.full - b.full).abs_(), FULL)
+    if a.chroma is not None and b.chroma is not None:
+        out = torch.maximum(out, _block_maxima((a.chroma - b.chroma).abs_(), a.chroma_pitch))
+    return out > limit
+
+
+def _flows(s: Synthesis, scale: int, size: tuple[int, int]) -> Tensor:
+    """Whether the flow at the corner of each block moves: it is smooth at this scale, and neighbours are looked at."""
+    step = BLOCK // scale
+    corners = torch.cat((s.F_t0[..., ::step, ::step], s.F_t1[..., ::step, ::step]), 1)
+    moving = corners.abs().amax(1, keepdim=True) * scale > MOST_FLOW
+    return moving[..., : -(-size[0] // BLOCK), : -(-size[1] // BLOCK)]
+
+
+def _block_maxima(x: Tensor, pitch: tuple[int, int]) -> Tensor:
+    """Largest of all channels over blocks of 4 px, (N, 1, ...). By hand: max_pool2d is slow on planes."""
+    height, width = BLOCK // pitch[0], BLOCK // pitch[1]
+    x = x.amax(1, keepdim=True) if x.shape[1] > 1 else x
+    h, w = x.shape[-2:]
+    if h % height or w % width:
+        x = F.pad(x, (0, -w % width, 0, -h % height))  # with 0: no difference
+    n, _, h, w = x.shape
+    rows = x.reshape(n, 1, h // height, height, w).amax(3)
+    return rows.reshape(n, 1, h // height, w // width, width).amax(4)
