@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,24 +16,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli.media.types import Color, Family, PixelFormat, Planes
+from interp_cli.media.types import Color, Family, PixelFormat, Planes, luma_of_red_and_blue
 from interp_cli.model.network import Limits, Synthesis
+from interp_cli.model.warp import warp
 
 Pitch = tuple[int, int]
 """Distance between samples (rows, columns) in px of the first plane."""
 
 FULL: Pitch = (1, 1)
-
-_LUMA_OF_RED_AND_BLUE = {
-    "bt709": (0.2126, 0.0722),
-    "bt470bg": (0.299, 0.114),
-    "smpte170m": (0.299, 0.114),
-    "fcc": (0.30, 0.11),
-    "smpte240m": (0.212, 0.087),
-    "bt2020nc": (0.2627, 0.0593),
-    "bt2020c": (0.2627, 0.0593),
-}
-_HD_LINES = 720  # px: players take unlabelled video of at least this height for bt709
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +122,7 @@ class _Code:
 
 def _code(format: PixelFormat, color: Color, height: int) -> _Code:
     peak, unit = float(format.peak), float(1 << format.depth - 8)
-    unlabelled = "bt709" if height >= _HD_LINES else "smpte170m"
-    kr, kb = _LUMA_OF_RED_AND_BLUE.get(color.matrix or unlabelled, _LUMA_OF_RED_AND_BLUE[unlabelled])
+    kr, kb = luma_of_red_and_blue(color, height)
     kg = 1 - kr - kb
     if format.family is Family.RGB:
         return _Code((0, 0), ((0, peak, 0), (0, 0, peak), (peak, 0, 0)), kr, kb)
@@ -253,7 +241,7 @@ def compose(
     if frames0.chroma is not None and frames1.chroma is not None:
         pitch = frames0.chroma_pitch
         where, R_small = regrid(together, net, pitch), None if R is None else regrid(R, net, pitch)
-        unit = (scale / pitch[0], scale / pitch[1])
+        unit = (scale / pitch[1], scale / pitch[0])
         chroma = _compose_planes(frames0.chroma, frames1.chroma, where, R_small, rows[1:], unit, "bilinear")
         rows = rows[:1]
     where, R_full = regrid(together, net, FULL), None if R is None else regrid(R, net, FULL)
@@ -271,40 +259,13 @@ def _compose_planes(
     unit: tuple[float, float],
     sampling: str,
 ) -> Tensor:
-    """`where` (N, 5, >= h, >= w) is F_t0, F_t1 and M; its flows times `unit` (y, x) are in pixels of `a` and `b`."""
+    """`where` (N, 5, >= h, >= w) is F_t0, F_t1 and M; its flows times `unit` (x, y) are in pixels of `a` and `b`."""
     h, w = a.shape[-2:]
     where = where[..., :h, :w]
-    out = _sampled(b, where[:, 2:4], unit, sampling).lerp_(_sampled(a, where[:, :2], unit, sampling), where[:, 4:])
+    out = warp(b, where[:, 2:4], sampling, unit).lerp_(warp(a, where[:, :2], sampling, unit), where[:, 4:])
     if R is not None:
         for plane, row in enumerate(rows):
             for k, weight in enumerate(row):
                 if weight:
                     out[:, plane].add_(R[:, k, :h, :w], alpha=weight)
     return out
-
-
-def _sampled(image: Tensor, flow: Tensor, unit: tuple[float, float], sampling: str) -> Tensor:
-    """`image` (N, C, h, w) at x + unit * flow(x), border repeated.
-
-    The same as model.warp.warp, with the arithmetic on coordinates in one pass, and rows dealt out to threads: torch
-    samples the images of a batch in parallel, but not the rows of one image.
-    """
-    n, c, h, w = image.shape
-    to_unit = torch.tensor([unit[1] * 2 / max(w - 1, 1), unit[0] * 2 / max(h - 1, 1)], device=flow.device)
-    grid = torch.addcmul(_centres(h, w, flow.device), flow, to_unit.view(1, 2, 1, 1))
-    k = _parts(h) if n == 1 and image.device.type == "cpu" else 1
-    parts = grid.view(n, 2, k, h // k, w).permute(0, 2, 3, 4, 1).reshape(n * k, h // k, w, 2)
-    out = F.grid_sample(image.expand(n * k, c, h, w), parts, mode=sampling, padding_mode="border", align_corners=True)
-    return out if k == 1 else out.transpose(0, 1).reshape(1, c, h, w)
-
-
-def _parts(rows: int) -> int:
-    return next(k for k in range(torch.get_num_threads(), 0, -1) if rows % k == 0)
-
-
-@lru_cache(maxsize=8)
-def _centres(h: int, w: int, device: torch.device) -> Tensor:
-    """(1, 2, h, w): x and y of every pixel, from -1 at the first centre to 1 at the last."""
-    x = torch.arange(w, device=device, dtype=torch.float32) * (2 / max(w - 1, 1)) - 1
-    y = torch.arange(h, device=device, dtype=torch.float32) * (2 / max(h - 1, 1)) - 1
-    return torch.stack((x.expand(h, w), y[:, None].expand(h, w)))[None]

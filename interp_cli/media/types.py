@@ -102,6 +102,24 @@ class Color:
     location: str | None = None  # chroma sample location: "left", "center", "topleft"
 
 
+_LUMA_OF_RED_AND_BLUE = {
+    "bt709": (0.2126, 0.0722),
+    "bt470bg": (0.299, 0.114),
+    "smpte170m": (0.299, 0.114),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+    "bt2020nc": (0.2627, 0.0593),
+    "bt2020c": (0.2627, 0.0593),
+}
+_HD_LINES = 720  # px: players take unlabelled video of at least this height for bt709
+
+
+def luma_of_red_and_blue(color: Color, height: int) -> tuple[float, float]:
+    """K_R and K_B, the shares of red and blue in luma; `height` (px) decides where `color` does not say."""
+    unlabelled = "bt709" if height >= _HD_LINES else "smpte170m"
+    return _LUMA_OF_RED_AND_BLUE.get(color.matrix or unlabelled, _LUMA_OF_RED_AND_BLUE[unlabelled])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoStream:
     """The video stream that will be interpolated. `_from_header` facts are unverified claims of the container."""

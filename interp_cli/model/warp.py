@@ -17,16 +17,14 @@ def warp(image: Tensor, flow: Tensor, mode: str = "bilinear", unit: tuple[float,
     count, channels, height, width = image.shape
     # Coordinates are never below float32: bfloat16 places a pixel only to within half a pixel.
     to_unit = torch.tensor([unit[0] * 2 / max(width - 1, 1), unit[1] * 2 / max(height - 1, 1)], device=flow.device)
-    where = torch.addcmul(_centres(height, width, flow.device), flow.permute(0, 2, 3, 1).float(), to_unit)
-    parts = _parts(height) if count == 1 and image.device.type == "cpu" and not flow.requires_grad else 1
-    if parts == 1:
-        out = F.grid_sample(image.float(), where, mode=mode, padding_mode="border", align_corners=True)
-        return out.to(image.dtype)
+    where = torch.addcmul(_centres(height, width, flow.device), flow.float(), to_unit.view(1, 2, 1, 1))
     # On a CPU, torch deals the images of a batch out to threads, but not the rows of one image.
-    many = image.float().expand(parts, channels, height, width)
-    where = where.reshape(parts, height // parts, width, 2)
+    parts = _parts(height) if count == 1 and image.device.type == "cpu" and not flow.requires_grad else 1
+    rows = height // parts
+    where = where.view(count, 2, parts, rows, width).permute(0, 2, 3, 4, 1).reshape(count * parts, rows, width, 2)
+    many = image.float() if parts == 1 else image.float().expand(parts, channels, height, width)
     out = F.grid_sample(many, where, mode=mode, padding_mode="border", align_corners=True)
-    return out.transpose(0, 1).reshape(1, channels, height, width).to(image.dtype)
+    return (out if parts == 1 else out.transpose(0, 1).reshape(1, channels, height, width)).to(image.dtype)
 
 
 def _parts(rows: int) -> int:
@@ -35,8 +33,8 @@ def _parts(rows: int) -> int:
 
 @lru_cache(maxsize=16)
 def _centres(height: int, width: int, device: torch.device) -> Tensor:
-    """(1, H, W, 2): x and y of every pixel centre, from -1 at the first to 1 at the last."""
+    """(1, 2, H, W): x and y of every pixel centre, from -1 at the first to 1 at the last."""
     with torch.inference_mode(False):  # it is kept, and may serve training next
         x = torch.arange(width, device=device, dtype=torch.float32) * (2 / max(width - 1, 1)) - 1
         y = torch.arange(height, device=device, dtype=torch.float32) * (2 / max(height - 1, 1)) - 1
-        return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), -1)[None]
+        return torch.stack((x.expand(height, width), y[:, None].expand(height, width)))[None]

@@ -16,7 +16,7 @@ from interp_cli.errors import InputError
 from interp_cli.media.decode import decode
 from interp_cli.media.images import read_image
 from interp_cli.media.probe import probe, scan
-from interp_cli.media.types import Color, Family, Planes
+from interp_cli.media.types import Color, Family, Planes, luma_of_red_and_blue
 from interp_cli.timeline import Target
 
 if TYPE_CHECKING:
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES: Final = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".nut", ".ts", ".webm"})
 IMAGE_SUFFIXES: Final = frozenset({".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
-_LUMA_OF_RED_AND_BLUE: Final = {
-    "bt709": (0.2126, 0.0722),
-    "bt470bg": (0.299, 0.114),
-    "smpte170m": (0.299, 0.114),
-    "fcc": (0.30, 0.11),
-    "smpte240m": (0.212, 0.087),
-    "bt2020nc": (0.2627, 0.0593),
-    "bt2020c": (0.2627, 0.0593),
-}
-_HD_LINES: Final = 720  # px: unlabelled video of at least this height is taken for bt709, as players do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +158,7 @@ def rgb(planes: Planes, color: Color) -> NDArray[np.float32]:
         (cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) - 128 * unit) / chroma_span
         for plane in planes.data[1:3]
     )
-    unlabelled = "bt709" if planes.height >= _HD_LINES else "smpte170m"
-    kr, kb = _LUMA_OF_RED_AND_BLUE.get(color.matrix or unlabelled, _LUMA_OF_RED_AND_BLUE[unlabelled])
+    kr, kb = luma_of_red_and_blue(color, planes.height)
     red, blue = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
     green = (y - kr * red - kb * blue) / (1 - kr - kb)
     return np.stack([red, green, blue], axis=-1).astype(np.float32)
