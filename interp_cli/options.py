@@ -1,7 +1,10 @@
 """What the user asked for, as frozen values. No defaults are hidden elsewhere."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+from interp_cli.errors import UsageError
 
 
 class Mode(StrEnum):
@@ -56,6 +59,15 @@ class AudioInSlowMotion(StrEnum):
     DROP = "drop"
 
 
+class ProgressStyle(StrEnum):
+    """How progress is told on standard error."""
+
+    AUTO = "auto"  # a bar on a terminal, nothing elsewhere
+    ALWAYS = "always"
+    NEVER = "never"
+    JSON = "json"  # one object per line
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """How frames are made."""
@@ -80,3 +92,10 @@ class EncodeOptions:
     preset: str | None = None
     pix_fmt: str | None = None
     ffmpeg_args: tuple[tuple[str, str], ...] = ()
+
+
+def check_device_name(text: str) -> str:
+    """`text` itself. Raises UsageError unless it is auto, cpu, cuda, cuda:N or mps; it need not be there."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", text):
+        raise UsageError(f"{text!r} is not a device: give auto, cpu, cuda, cuda:N or mps")
+    return text

@@ -1,0 +1,192 @@
+"""`vfi upsample` and `vfi slowmo`: videos in, videos out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interp_cli.cli import shared
+from interp_cli.cli.grammar import FACTOR, RATE, Session, VfiCommand, option, together
+from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, VfiError
+from interp_cli.options import AudioInSlowMotion, ProgressStyle
+from interp_cli.progress import Progress, make_progress
+
+if TYPE_CHECKING:
+    from interp_cli.job.prepare import Job
+
+_INPUTS = [
+    click.argument("inputs", nargs=-1, type=click.Path(), metavar="IN..."),
+    option(
+        "-i", "--input", "more_inputs", section="Result", multiple=True, type=click.Path(), metavar="IN",
+        help="Same as IN.",
+    ),
+    option(
+        "-o", "--output", section="Result", type=click.Path(), metavar="OUT",
+        help="Name of the result, or a folder.  [default: beside the input, with the rate in its name]",
+    ),
+]  # fmt: skip
+_COMMON = [
+    shared.overwrite_option,
+    shared.dry_run_option,
+    shared.range_options,
+    shared.engine_options,
+    shared.scene_options,
+    shared.encode_options,
+    shared.ffmpeg_option,
+]
+_SAID = [shared.progress_option, shared.json_option, shared.quiet_option, shared.verbose_option]
+
+
+@click.command(cls=VfiCommand)
+@together(
+    *_INPUTS,
+    option(
+        "--fps", section="Rate (one of the two)", type=RATE, metavar="R",
+        help="Frames per second: 60, 59.94, 60000/1001, 2x, ntsc. Speed and duration stay.",
+    ),
+    option(
+        "-x", "--factor", "--multi", "factor", section="Rate (one of the two)", type=FACTOR, metavar="N",
+        help="So many times the source's rate.",
+    ),
+    *_COMMON,
+    shared.no_audio_option,
+    *_SAID,
+)  # fmt: skip
+@click.pass_obj
+def upsample(session: Session, /, **values: Any) -> int:
+    """Give videos more frames per second.
+
+    The result lasts as long as the source, with its sound, subtitles and tags.
+
+    \b
+      vfi upsample clip.mp4 --fps 60
+      vfi upsample clip.mov --factor 2 -c ffv1 -o lossless.mkv
+      vfi upsample *.mp4 --fps 60 -o smooth/ --dry-run
+    """
+    fps, factor = values["fps"], values["factor"]
+    if (fps is None) == (factor is None):
+        raise UsageError(
+            "say how many frames per second: either --fps, such as --fps 60, or --factor, such as --factor 2"
+        )
+    return _convert(session, values, rate=fps if factor is None else f"{factor}x")
+
+
+@click.command(cls=VfiCommand)
+@together(
+    *_INPUTS,
+    option(
+        "-x", "--factor", "--multi", "factor", section="Speed", type=FACTOR, required=True, metavar="N",
+        help="How many times as long the result lasts.",
+    ),
+    option("--fps", section="Speed", type=RATE, metavar="R", help="Frames per second.  [default: the source's]"),
+    *_COMMON,
+    shared.slow_audio_option,
+    shared.no_audio_option,
+    *_SAID,
+)  # fmt: skip
+@click.pass_obj
+def slowmo(session: Session, /, **values: Any) -> int:
+    """Make videos slower, with made frames in between.
+
+    The result lasts --factor times as long; sound is stretched and keeps its pitch.
+
+    \b
+      vfi slowmo jump.mp4 --factor 8
+      vfi slowmo jump.mp4 --factor 4 --start 1:30 --end 1:33 --audio drop
+    """
+    if values["factor"] <= 1:
+        raise UsageError(f"slow motion needs a --factor above 1, such as 4; {values['factor']} would not be slower")
+    return _convert(session, values, rate=values["fps"], slow=values["factor"])
+
+
+def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow: Fraction = Fraction(1)) -> int:
+    inputs = (*values["inputs"], *values["more_inputs"])
+    if not inputs:
+        raise UsageError("no input: give the name of a video, such as vfi upsample clip.mp4 --fps 60")
+    from interp_cli.job.output import is_folder
+    from interp_cli.job.prepare import Job
+
+    output = values["output"]
+    if len(inputs) > 1 and output is not None and not is_folder(output):
+        raise UsageError(f"{len(inputs)} inputs cannot all become {output}: give a folder that exists with -o")
+    template = Job(
+        input="",
+        output=output,
+        rate=rate,
+        slow=slow,
+        start=values["start"],
+        end=values["end"],
+        audio=not values["no_audio"],
+        slow_audio=AudioInSlowMotion(values.get("audio", "stretch")),
+        overwrite=values["overwrite"],
+        engine=shared.engine_of(values),
+        encode=shared.encode_of(values),
+        ffmpeg=values["ffmpeg"],
+    )
+    jobs = [replace(template, input=path) for path in inputs]
+    style = ProgressStyle(values["progress"])
+    progress = make_progress(style, stream=sys.stderr, quiet=values["quiet"])
+    return _run_all(jobs, session, progress, dry_run=values["dry_run"], as_json=values["as_json"])
+
+
+def _run_all(jobs: list[Job], session: Session, progress: Progress, *, dry_run: bool, as_json: bool) -> int:
+    """One job ends as it ends; of several, each is tried, and the first failure gives the exit code."""
+    if len(jobs) == 1:
+        facts = _run_one(jobs[0], session, progress, dry_run=dry_run, as_text=not as_json, taken=set())
+        if as_json:
+            click.echo(json.dumps(facts))
+        return 0
+    outcomes: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    code = 0
+    for job in jobs:
+        session.stop.check()
+        try:
+            outcomes.append(_run_one(job, session, progress, dry_run=dry_run, as_text=not as_json, taken=taken))
+        except (InterruptedBySignal, DownstreamClosed):
+            raise
+        except VfiError as error:
+            from interp_cli.cli.entry import tell
+
+            tell(error, session)
+            code = code or int(error.exit_code)
+            outcomes.append({"input": job.input, "error": str(error), "exit_code": int(error.exit_code)})
+    if as_json:
+        click.echo(json.dumps({"results": outcomes}))
+    progress.note(_summary(outcomes))
+    return code
+
+
+def _summary(outcomes: Iterable[dict[str, Any]]) -> str:
+    failed = [outcome["input"] for outcome in outcomes if "error" in outcome]
+    done = len(list(outcomes)) - len(failed)
+    return f"{done} done, {len(failed)} failed" + (
+        f" ({', '.join(map(click.format_filename, failed))})" if failed else ""
+    )
+
+
+def _run_one(
+    job: Job, session: Session, progress: Progress, *, dry_run: bool, as_text: bool, taken: set[str]
+) -> dict[str, Any]:
+    from interp_cli.cli import text
+    from interp_cli.job.facts import plan_facts
+    from interp_cli.job.job import execute
+    from interp_cli.job.prepare import prepare
+
+    work = prepare(job)
+    if str(work.output) in taken:
+        raise OutputError(f"{work.output} is the result of an earlier input already: do {job.input} by itself")
+    taken.add(str(work.output))
+    if dry_run:
+        if as_text:
+            click.echo("\n".join(text.plan_lines(work)))
+        return plan_facts(work)
+    result = execute(work, progress=progress, stop=session.stop)
+    progress.note(text.result_line(result))
+    return result.facts()

@@ -1,0 +1,156 @@
+"""`vfi probe` and `vfi doctor`: what a file holds, and what this installation is made of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+import interp_cli
+from interp_cli.cli import shared
+from interp_cli.cli.grammar import VfiCommand
+from interp_cli.errors import VfiError
+
+WANTED_ENCODERS = (
+    "libx264",
+    "libx265",
+    "libsvtav1",
+    "libaom-av1",
+    "libvpx-vp9",
+    "prores_ks",
+    "ffv1",
+    "aac",
+    "libopus",
+    "flac",
+)
+
+
+@click.command(cls=VfiCommand)
+@click.argument("path", metavar="IN", type=click.Path())
+@shared.ffmpeg_option
+@shared.json_option
+@shared.verbose_option
+def probe(path: str, ffmpeg: str | None, as_json: bool) -> int:
+    """Show what a video holds: streams, colour, and the true rate and length from its packets.
+
+    \b
+      vfi probe clip.mp4
+      vfi probe clip.mp4 --json
+    """
+    from interp_cli.cli.text import source_lines
+    from interp_cli.job.facts import source_facts
+    from interp_cli.job.output import check_input
+    from interp_cli.media.ffmpeg import find_ffmpeg
+    from interp_cli.media.probe import probe as look_at
+    from interp_cli.media.probe import scan
+
+    check_input(path)
+    found = find_ffmpeg(ffmpeg)
+    info = look_at(path, ffmpeg=found)
+    timeline = scan(info, ffmpeg=found)
+    if as_json:
+        click.echo(json.dumps(source_facts(info, timeline)))
+    else:
+        click.echo("\n".join(source_lines(info, timeline)))
+    return 0
+
+
+@click.command(cls=VfiCommand)
+@shared.ffmpeg_option
+@shared.json_option
+@shared.verbose_option
+def doctor(ffmpeg: str | None, as_json: bool) -> int:
+    """Show versions and paths of everything that vfi stands on; put this into bug reports.
+
+    \b
+      vfi doctor
+      vfi doctor --json
+    """
+    facts: dict[str, Any] = {
+        "vfi": {"version": interp_cli.__version__, "path": interp_cli.__path__[0]},
+        "python": {"version": sys.version.split()[0], "path": sys.executable, "platform": sys.platform},
+        "packages": _packages(),
+        "torch": _torch(),
+        "ffmpeg": _ffmpeg(ffmpeg),
+        "weights": _weights(),
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        click.echo("\n".join(f"{name:9} {_line(value)}" for name, value in facts.items()))
+    broken = [part["error"] for part in (facts["torch"], facts["ffmpeg"]) if "error" in part]
+    return 5 if broken else 0
+
+
+def _line(value: Any) -> str:
+    """A nested value on one line, with further lines for lists."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_line(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return "\n          ".join(_line(item) for item in value) or "none"
+    return "yes" if value is True else "no" if value is False else str(value)
+
+
+def _packages() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("numpy", "opencv-python", "ffmpeg-python", "click", "tqdm", "safetensors", "imageio-ffmpeg"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _torch() -> dict[str, Any]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return {"error": f"cannot be imported: {error}"}
+    from interp_cli.job.network import choose_device
+
+    devices = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    return {
+        "version": torch.__version__,
+        "path": torch.__path__[0],
+        "threads": torch.get_num_threads(),
+        "cuda": devices or False,
+        "mps": torch.backends.mps.is_available(),
+        "auto": choose_device("auto"),
+    }
+
+
+def _ffmpeg(explicit: str | None) -> dict[str, Any]:
+    from interp_cli.media.ffmpeg import find_ffmpeg, has_encoder
+
+    try:
+        found = find_ffmpeg(explicit)
+    except VfiError as error:
+        return {"error": str(error)}
+    return {
+        "version": found.version_text,
+        "path": found.path,
+        "origin": found.origin,
+        "ffprobe": found.ffprobe or False,
+        "encoders": {name: has_encoder(found, name) for name in WANTED_ENCODERS},
+    }
+
+
+def _weights() -> list[dict[str, Any]]:
+    from interp_cli.weights import entries, verify
+
+    try:
+        return [
+            {
+                "name": entry.name,
+                "path": str(entry.path),
+                "sha256": entry.sha256,
+                "state": "; ".join(verify(entry)) or "good",
+            }
+            for entry in entries()
+        ]
+    except VfiError as error:
+        return [{"error": str(error)}]

@@ -1,0 +1,151 @@
+"""The options that several commands have, and the objects they become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from interp_cli.cli.grammar import BATCH, DEVICE, PAIR, TIME, choice, option, together, verbosity
+from interp_cli.options import (
+    AudioInSlowMotion,
+    Codec,
+    EncodeOptions,
+    EngineOptions,
+    Mode,
+    Precision,
+    ProgressStyle,
+    Scale,
+    Tta,
+)
+
+_ENGINE = "Making frames"
+_RESULT = "Result"
+_SOUND = "Sound"
+_VIDEO = "Encoding"
+_SAID = "What is said"
+
+
+engine_options = together(
+    option(
+        "-m", "--model", section=_ENGINE, default="fast", show_default=True, metavar="NAME|FILE",
+        help="Weights: a name from `vfi weights list`, or a .safetensors file.",
+    ),
+    option(
+        "--device", section=_ENGINE, type=DEVICE, default="auto", show_default=True, envvar="VFI_DEVICE",
+        metavar="auto|cpu|cuda[:N]|mps", help="Where the network runs.",
+    ),
+    option(
+        "--precision", section=_ENGINE, type=choice(Precision), default="auto", show_default=True,
+        help="Arithmetic of the network; auto is fp16 on CUDA, else fp32.",
+    ),
+    option(
+        "--batch", section=_ENGINE, type=BATCH, default="auto", show_default=True, metavar="auto|N",
+        help="Frames made in one call of the network.",
+    ),
+    option(
+        "--mode", section=_ENGINE, type=choice(Mode), default="auto", show_default=True,
+        help="Reach times between two frames by halving again and again, or ask for each directly.",
+    ),
+    option(
+        "--tta", section=_ENGINE, type=choice(Tta), default="none", show_default=True,
+        help="Average over flipped copies: flip takes 2 times as long, full 8 times.",
+    ),
+    option(
+        "--scale", section=_ENGINE, type=choice(Scale), default="auto", show_default=True,
+        help="Size at which motion is looked for; smaller is faster and reaches further.",
+    ),
+)  # fmt: skip
+
+scene_options = together(
+    option(
+        "--scene-threshold", section=_ENGINE, type=click.FloatRange(min=0), default=0.3, show_default=True,
+        metavar="X", help="How different frames must be for a cut, 0 to 1; lower finds more cuts.",
+    ),
+    option("--no-scene-detect", section=_ENGINE, is_flag=True, help="Make frames across cuts too."),
+)  # fmt: skip
+
+range_options = together(
+    option(
+        "--start", section="Part", type=TIME, metavar="TIME", help="Begin here: seconds, 1:30, 00:01:30.5 or 1500ms."
+    ),
+    option(
+        "--end", section="Part", type=TIME, metavar="TIME", help="End here, counted from the video's beginning too."
+    ),
+)
+
+encode_options = together(
+    option(
+        "-c", "--codec", section=_VIDEO, type=choice(Codec),
+        help="Video codec.  [default: h264; hevc for more than 8 bits; what the container takes]",
+    ),
+    option(
+        "--crf", section=_VIDEO, type=click.FloatRange(min=0), metavar="N",
+        help="Quality: lower is better and larger.  [default: 16 for h264]",
+    ),
+    option("--preset", section=_VIDEO, metavar="NAME", help="The encoder's own speed preset.  [default: medium]"),
+    option(
+        "--pix-fmt", section=_VIDEO, metavar="NAME",
+        help="Pixel format, by ffmpeg's name.  [default: the source's]",
+    ),
+    option(
+        "--ffmpeg-arg", section=_VIDEO, type=PAIR, multiple=True, metavar="K=V",
+        help="A further option of the encoder, such as tune=grain; may be repeated.",
+    ),
+)  # fmt: skip
+
+no_audio_option = option("--no-audio", section=_SOUND, is_flag=True, help="Leave all sound out.")
+slow_audio_option = option(
+    "--audio", section=_SOUND, type=choice(AudioInSlowMotion), default="stretch", show_default=True,
+    help="Sound lasts longer too, at its own pitch, or is left out.",
+)  # fmt: skip
+
+overwrite_option = option(
+    "--overwrite/--no-overwrite", "-y/-n", section=_RESULT, default=False, show_default=False,
+    help="Replace a file that exists already, or refuse to (the default).",
+)  # fmt: skip
+dry_run_option = option("--dry-run", section=_RESULT, is_flag=True, help="Print the plan; write nothing.")
+
+ffmpeg_option = option(
+    "--ffmpeg", section=_VIDEO, envvar="VFI_FFMPEG", type=click.Path(), metavar="FILE",
+    help="The ffmpeg to use.  [default: the one on PATH, then that of imageio-ffmpeg]",
+)  # fmt: skip
+
+verbose_option = option(
+    "-v", "--verbose", section=_SAID, count=True, callback=verbosity, expose_value=False, is_eager=True,
+    help="Show settings, ffmpeg's command lines and tracebacks; -vv shows more.",
+)  # fmt: skip
+json_option = option(
+    "--json", "as_json", section=_SAID, is_flag=True, help="Print the outcome as one JSON object on stdout."
+)
+quiet_option = option("-q", "--quiet", section=_SAID, is_flag=True, help="Say nothing but errors.")
+progress_option = option(
+    "--progress", section=_SAID, type=choice(ProgressStyle), default="auto", show_default=True,
+    help="A bar on stderr; auto: if it is a terminal; json: a line a second.",
+)  # fmt: skip
+
+
+def engine_of(values: dict[str, Any], *, scene_detect: bool = True) -> EngineOptions:
+    """The engine options among a command's values."""
+    return EngineOptions(
+        model=values["model"],
+        device=values["device"],
+        precision=Precision(values["precision"]),
+        batch=values["batch"],
+        mode=Mode(values["mode"]),
+        tta=Tta(values["tta"]),
+        scale=Scale(values["scale"]),
+        scene_detect=scene_detect and not values.get("no_scene_detect"),
+        scene_threshold=values.get("scene_threshold", EngineOptions().scene_threshold),
+    )
+
+
+def encode_of(values: dict[str, Any]) -> EncodeOptions:
+    """The encode options among a command's values."""
+    return EncodeOptions(
+        codec=Codec(values["codec"]) if values["codec"] else None,
+        crf=values["crf"],
+        preset=values["preset"],
+        pix_fmt=values["pix_fmt"],
+        ffmpeg_args=tuple(values["ffmpeg_arg"]),
+    )

@@ -1,0 +1,147 @@
+"""Where a result goes: its name, the checks before any work, the work directory, and the step onto the final name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+from interp_cli.errors import FfmpegError, InputError, OutputError, StoppedError, UsageError
+from interp_cli.job.stop import Stop
+from interp_cli.media.mux import container_for
+from interp_cli.options import Codec
+from interp_cli.timeline import decimal
+
+_MP4_CODECS = {Codec.H264, Codec.HEVC, Codec.AV1, Codec.VP9}
+_SUFFIXES_OF = {  # codecs that not every container takes; the first suffix is the one to turn to
+    Codec.FFV1: (".mkv", ".nut", ".avi"),
+    Codec.PRORES: (".mov", ".mkv", ".nut"),
+}
+
+
+def check_input(path: str) -> None:
+    """Raises InputError or UsageError when `path` cannot be a media file, without reading it."""
+    if path == "-":
+        raise UsageError("reading from standard input is not possible yet: give the name of a file")
+    place = Path(path)
+    if not place.exists():
+        raise InputError(f"{path} does not exist: check the name")
+    if place.is_dir():
+        raise InputError(f"{path} is a folder: give the files in it, such as {place / '*.mp4'}")
+    if not place.is_file():
+        raise InputError(f"{path} is not a regular file: vfi reads an input more than once")
+    if not os.access(place, os.R_OK):
+        raise InputError(f"{path} may not be read: check its permissions")
+    if place.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes)")
+
+
+def is_folder(text: str) -> bool:
+    """Whether an -o text means a folder: it is one, or ends in a slash."""
+    return text.endswith(("/", os.sep)) or Path(text).is_dir()
+
+
+def result_path(path: str, output: str | None, *, rate: Fraction, slow: Fraction, codec: Codec | None) -> Path:
+    """The final name: `output`, or a default name in that folder or beside the input (in_60fps.mp4, in_slow8x.mp4)."""
+    if output is not None and not is_folder(output):
+        return Path(output)
+    what = f"slow{decimal(slow)}x" if slow != 1 else f"{decimal(rate)}fps"
+    name = f"{Path(path).stem}_{what}{_suffix(path, codec)}"
+    return (Path(path).parent if output is None else Path(output)) / name
+
+
+def _suffix(path: str, codec: Codec | None) -> str:
+    """The source's own extension if vfi can write that container and it takes the codec."""
+    suffix = Path(path).suffix
+    try:
+        container = container_for(path)
+    except UsageError:
+        container, suffix = "mp4", ".mp4"
+    if codec in _SUFFIXES_OF:
+        fitting = _SUFFIXES_OF[codec]
+        return suffix if suffix.lower() in fitting else fitting[0]
+    if container == "webm" and codec not in (None, Codec.VP9, Codec.AV1):
+        return ".mkv"
+    return suffix
+
+
+def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool) -> None:
+    """Raises OutputError or UsageError when the result could not get the name `output`; writes nothing."""
+    if str(output) == "-":
+        raise UsageError("writing to standard output is not possible yet: give the name of a file with -o")
+    place = Path(output)
+    try:
+        taken = place.exists()
+        if taken and any(place.samefile(path) for path in inputs if Path(path).exists()):
+            raise OutputError(f"{output} is the input itself: choose another name with -o")
+        if place.is_dir():
+            raise OutputError(f"{output} is a folder: give the name of a file in it")
+        if taken and not place.is_file():
+            raise OutputError(f"{output} is not a regular file: give the name of a file with -o")
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error
+    if taken and not overwrite:
+        raise OutputError(f"{output} exists already: add -y to replace it, or choose another name with -o")
+    folder = place.parent
+    if not folder.exists():
+        raise OutputError(f"the folder {folder} does not exist: make it first, or choose another with -o")
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder: choose another place with -o")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder {folder} may not be written to: choose another with -o")
+
+
+@contextmanager
+def work_directory(output: Path, *, stop: Stop) -> Iterator[Path]:
+    """A hidden directory beside `output`, gone afterwards however the block is left. Raises OutputError."""
+    folder: Path | None = None
+
+    def remove() -> None:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    stop.before_the_end.append(remove)
+    try:
+        with stop.deferred():
+            try:
+                folder = Path(tempfile.mkdtemp(prefix=f".{output.name[:50]}.vfi-", dir=output.parent))
+            except OSError as error:
+                message = f"the folder {output.parent} cannot be written to ({error.strerror}): choose another with -o"
+                raise OutputError(message) from error
+        stop.check()
+        yield folder
+    finally:
+        with stop.deferred():
+            remove()
+            stop.before_the_end.remove(remove)
+
+
+def publish(finished: Path, output: Path, *, overwrite: bool) -> None:
+    """Give the finished file its final name, at once. Raises OutputError if a file of that name appeared meanwhile."""
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} appeared while vfi was working: add -y to replace it, or choose another name")
+    try:
+        finished.replace(output)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error
+
+
+@contextmanager
+def disk_full_stops(output: Path) -> Iterator[None]:
+    """A full disk in this block, ours or ffmpeg's, becomes a StoppedError."""
+    advice = f"the disk that holds {output.parent.absolute()} is full: make room, then run the same command again"
+    try:
+        yield
+    except FfmpegError as error:
+        if any("No space left on device" in line for line in (*error.last_lines, str(error))):
+            raise StoppedError(advice) from error
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoppedError(advice) from error
+        raise

@@ -1,0 +1,56 @@
+"""What a signal does to a running job: end it at a safe point, or, the second time, at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from interp_cli.errors import InterruptedBySignal
+
+
+class Stop:
+    """Whether the user wants the work to end. `request` is for signal handlers, so for the main thread.
+
+    The first request raises KeyboardInterrupt where the main thread stands, except inside `deferred`: there it only
+    wakes what waits, and the work ends at its next `check`. The second one tidies up as far as that is quick and ends
+    the process; children see their pipes close.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.before_the_end: list[Callable[[], None]] = []  # what the second request still does
+        self._depth = 0
+        self._wake: Callable[[], None] | None = None
+
+    def request(self, signum: int) -> None:
+        """Ask for the end, as signal `signum`."""
+        if self.signum is not None:
+            self._end_at_once(signum)
+        self.signum = signum
+        if self._wake is not None:
+            self._wake()
+        if not self._depth:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise InterruptedBySignal if the end was asked for."""
+        if self.signum is not None:
+            raise InterruptedBySignal(self.signum)
+
+    @contextmanager
+    def deferred(self, wake: Callable[[], None] | None = None) -> Iterator[None]:
+        """In this block a request does not interrupt; `wake` is called instead (in the signal handler)."""
+        outer = self._wake
+        self._depth += 1
+        self._wake = wake or outer
+        try:
+            yield
+        finally:
+            self._wake = outer
+            self._depth -= 1
+
+    def _end_at_once(self, signum: int) -> None:
+        for action in self.before_the_end:
+            action()
+        os._exit(128 + signum)

@@ -1,0 +1,90 @@
+"""A video file -> raw frames in its own pixel format, through a pipe."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interp_cli.errors import InputError
+from interp_cli.media.ffmpeg import Child, Ffmpeg, Output, child, failure, source
+from interp_cli.media.formats import is_full_range_twin, working_format
+from interp_cli.media.types import MediaInfo, PixelFormat, Planes, VideoStream
+from interp_cli.timeline import Timeline
+
+__all__ = ["decode", "working_format"]
+
+
+@contextmanager
+def decode(
+    info: MediaInfo, timeline: Timeline, *, ffmpeg: Ffmpeg, frames: range | None = None
+) -> Iterator[Iterator[Planes]]:
+    """An iterator over the frames in the order of showing; frame i carries pts = timeline.pts[i]. Rotation not applied.
+
+    `timeline` is that of the whole file (from `scan`), `frames` the consecutive source frame numbers wanted (None:
+    all). Frames before them are decoded too, which is slower than seeking but exact for every file.
+    The iterator raises InputError when the file ends early or holds other frames than its packets announce.
+    """
+    wanted = range(len(timeline)) if frames is None else frames
+    if wanted.step != 1 or not 0 <= wanted.start <= wanted.stop <= len(timeline):
+        raise ValueError(f"{wanted} is not a run of the {len(timeline)} frames")
+    output = Output("pipe:1", (f"0:{info.video.index}",), _raw_options(info.video, wanted, whole=frames is None))
+    with child(ffmpeg, [source(info.path, {"noautorotate": None})], [output]) as running:
+        yield _read(running, info, timeline, wanted)
+
+
+def _raw_options(video: VideoStream, wanted: range, *, whole: bool) -> dict[str, str]:
+    filters = [] if whole else [f"trim=start_frame={wanted.start}:end_frame={wanted.stop}"]
+    target = working_format(video.pix_fmt).name
+    if is_full_range_twin(video.pix_fmt):  # the same bytes; asking for "yuv420p" would squeeze them into the tv range
+        target = video.pix_fmt
+    elif target != video.pix_fmt:
+        filters.append(_unpack(video, target))
+    return {
+        "f": "rawvideo",
+        "pix_fmt": target,
+        "fps_mode": "passthrough",  # the default repeats and drops frames to reach a constant rate
+        **({"vf": ",".join(filters)} if filters else {}),
+    }
+
+
+def _unpack(video: VideoStream, target: str) -> str:
+    """A scaler that moves samples between layouts and does not touch the range; widening is exact, not dithered."""
+    full = video.color.range == "pc"
+    kept = f"in_range={'pc' if full else 'tv'}:out_range={'pc' if full else 'tv'}:" if target.startswith("yuv") else ""
+    return f"scale={kept}flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none,format={target}"
+
+
+def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) -> Iterator[Planes]:
+    pixels, width, height = working_format(info.video.pix_fmt), info.video.width, info.video.height
+    for done, i in enumerate(wanted):
+        raw = np.empty(pixels.frame_bytes(width, height), np.uint8)
+        if _fill(running.stdout, raw) < raw.size:
+            status, lines = running.finish()
+            why = str(failure("decode it", status=status, lines=lines)).split(": ", 1)[1] if status else "it ends"
+            found = f"{wanted.start + done} of {len(timeline)} frames could be decoded"
+            raise InputError(f"{info.path} ends early or is damaged: {found} ({why})")
+        yield Planes(timeline.pts[i], _planes(raw, pixels, width, height), pixels)
+    if wanted.stop == len(timeline) and running.stdout.read(1):
+        raise InputError(
+            f"{info.path} holds more frames than the {len(timeline)} that its packets announce, so their times are not"
+            " known: remux it with ffmpeg -i IN -c copy OUT.mkv and try again"
+        )
+
+
+def _fill(pipe: IO[bytes], raw: NDArray[np.uint8]) -> int:
+    """Bytes read into `raw`: all, unless the pipe has ended."""
+    view, done = raw.data, 0
+    while done < raw.size and (count := pipe.readinto(view[done:])):  # type: ignore[attr-defined]
+        done += count
+    return done
+
+
+def _planes(raw: NDArray[np.uint8], pixels: PixelFormat, width: int, height: int) -> tuple[NDArray[Any], ...]:
+    """Views of `raw`, one per plane, (rows, columns) uint8 or uint16."""
+    samples, planes, begin = raw.view(pixels.dtype), [], 0
+    for rows, columns in pixels.plane_shapes(width, height):
+        planes.append(samples[begin : begin + rows * columns].reshape(rows, columns))
+        begin += rows * columns
+    return tuple(planes)

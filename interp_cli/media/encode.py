@@ -1,0 +1,102 @@
+"""Frames -> one segment file (NUT, whose times survive joining exactly; see docs/design.md)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+from interp_cli.media.encoding import Encoding, choose_encoding, color_options
+from interp_cli.media.ffmpeg import Child, Ffmpeg, Input, Output, child, failure, file_url
+from interp_cli.media.types import Color, PixelFormat, Planes
+
+__all__ = ["Encoder", "Encoding", "choose_encoding"]
+
+
+class Encoder:
+    """A running encoder, to be used in a `with`: frames in, the NUT file `path` out.
+
+    Leaving the block normally finishes the file and raises FfmpegError if the child did not end well. Leaving it by
+    an exception ends the child and deletes the file. `format` is that of the frames, `rate` in frames/s.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        encoding: Encoding,
+        *,
+        ffmpeg: Ffmpeg,
+        width: int,
+        height: int,
+        rate: Fraction,
+        sar: Fraction = Fraction(1),
+        color: Color,
+        format: PixelFormat,
+    ) -> None:
+        self.path = Path(path)
+        self.frames = 0  # written so far
+        self._shapes = format.plane_shapes(width, height)
+        self._dtype = format.dtype
+        self._ffmpeg = ffmpeg
+        self._input = raw_input(format, width=width, height=height, rate=rate, color=color)
+        self._output = Output(file_url(self.path), (), encoding.output_options(width=width, height=height, sar=sar))
+        self._stack = ExitStack()
+        self._child: Child | None = None
+
+    def __enter__(self) -> Encoder:
+        opened = child(self._ffmpeg, [self._input], [self._output], flags=("-y",), feed=True)
+        self._child = self._stack.enter_context(opened)
+        return self
+
+    def write(self, planes: Planes) -> None:
+        """Append one frame. Raises FfmpegError if the encoder has died."""
+        if self._child is None:
+            raise ValueError("the encoder is not running: use it in a `with`")
+        if tuple(p.shape for p in planes.data) != self._shapes or planes.data[0].dtype != self._dtype:
+            raise ValueError(f"{[(p.shape, p.dtype) for p in planes.data]} is not a frame of {self._shapes}")
+        try:
+            for plane in planes.data:
+                self._child.stdin.write(plane.data)
+        except OSError:  # a closed pipe: the child says why
+            self._finish()
+            raise failure(self._doing, status=1, lines=()) from None
+        self.frames += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except BaseException:
+            kind = Exception
+            raise
+        finally:
+            self._stack.close()
+            if kind is not None:
+                self.path.unlink(missing_ok=True)
+
+    @property
+    def _doing(self) -> str:
+        return f"encode {self.path.name}"
+
+    def _finish(self) -> None:
+        assert self._child is not None
+        status, lines = self._child.finish()
+        if status:
+            raise failure(self._doing, status=status, lines=lines)
+
+
+def raw_input(format: PixelFormat, *, width: int, height: int, rate: Fraction, color: Color) -> Input:
+    """Raw frames on stdin, labelled with what their code values mean so that ffmpeg has no reason to convert them."""
+    return Input(
+        "pipe:0",
+        {
+            "f": "rawvideo",
+            "pixel_format": format.name,
+            "s": f"{width}x{height}",  # not video_size, of which ffmpeg-python makes "6x3" out of "640x360"
+            "framerate": f"{rate.numerator}/{rate.denominator}",
+            **color_options(color),
+        },
+    )

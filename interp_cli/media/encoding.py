@@ -1,0 +1,233 @@
+"""How the result will be compressed: codec, encoder, settings and pixel format, decided before anything runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from interp_cli.errors import MissingToolError, UsageError
+from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats
+from interp_cli.media.formats import working_format
+from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
+from interp_cli.options import Codec, EncodeOptions
+
+_ENCODERS = {
+    Codec.H264: ("libx264",),
+    Codec.HEVC: ("libx265",),
+    Codec.AV1: ("libsvtav1", "libaom-av1"),
+    Codec.VP9: ("libvpx-vp9",),
+    Codec.PRORES: ("prores_ks",),
+    Codec.FFV1: ("ffv1",),
+}
+_ANY = frozenset(Codec)
+_HOLDS = {  # what the muxers write and players find in such files
+    "mp4": frozenset({Codec.H264, Codec.HEVC, Codec.AV1, Codec.VP9}),
+    "mov": frozenset({Codec.H264, Codec.HEVC, Codec.PRORES}),
+    "matroska": _ANY,
+    "webm": frozenset({Codec.VP9, Codec.AV1}),
+    "avi": frozenset({Codec.H264, Codec.FFV1}),
+    "nut": _ANY,
+    "mpegts": frozenset({Codec.H264, Codec.HEVC}),
+}
+# Quality that is hard to tell from the source; each codec's scale is its own. x265's 18 and x264's 16 reach about the
+# same quality, VP9's and AV1's 0-63 scale reaches it near 20 and 22.
+_CRF = {"libx264": "16", "libx265": "18", "libsvtav1": "22", "libaom-av1": "20", "libvpx-vp9": "20"}
+_PRESET = {"libx264": "medium", "libx265": "medium", "libsvtav1": "6", "libaom-av1": "4", "libvpx-vp9": "2"}
+_EVEN_ONLY = {"libx264", "libx265", "libsvtav1", "prores_ks"}  # refuse odd sizes where chroma is subsampled
+_OURS = {"i", "map", "f", "y", "n", "r", "s", "vf", "filter:v", "pix_fmt", "c", "c:v", "codec", "vn", "t", "ss", "to"}
+_RGB_AS = Color(range="tv", matrix="bt709", primaries="bt709", transfer="iec61966-2-1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How frames will be compressed: a decision that prints. `notes` are sentences about what cannot be kept."""
+
+    encoder: str  # "libx264"
+    codec: Codec
+    args: tuple[tuple[str, str], ...]  # options of the output
+    pix_fmt: str
+    description: str  # "libx264 crf 16 preset medium, yuv420p"
+    notes: tuple[str, ...] = ()
+    color: Color = field(default_factory=Color)  # what the output is labelled with
+    filters: tuple[str, ...] = ()
+
+    def output_options(self, *, width: int, height: int, sar: Fraction) -> dict[str, str]:
+        """ffmpeg's options for writing frames of this size (px) and sample aspect ratio into a NUT file."""
+        filters = list(self.filters)
+        if sar != 1:
+            filters.append(f"setsar={sar.numerator}/{sar.denominator}")
+        return {
+            "f": "nut",
+            "c:v": self.encoder,
+            "pix_fmt": self.pix_fmt,
+            "fps_mode": "passthrough",
+            **({"vf": ",".join(filters)} if filters else {}),
+            **color_options(self.color),
+            **dict(self.args),
+        }
+
+
+def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, ffmpeg: Ffmpeg) -> Encoding:
+    """The encoder and its settings for this source, in a file of `container` (ffmpeg's muxer name).
+
+    By default H.264 for 8 bits, 10-bit HEVC for more, VP9 in WebM. Raises UsageError for what cannot go together,
+    MissingToolError if this ffmpeg has no such encoder.
+    """
+    source = working_format(info.video.pix_fmt)
+    codec = options.codec or _default_codec(source, container)
+    if codec not in _HOLDS.get(container, _ANY):
+        able = [name for name, codecs in _HOLDS.items() if codec in codecs]
+        endings = ", ".join("." + {"matroska": "mkv", "mpegts": "ts"}.get(name, name) for name in able)
+        raise UsageError(f"a {container} file does not hold {codec}: name the output with one of {endings}")
+    encoder, formats = _find_encoder(codec, source, ffmpeg)
+    pix_fmt = _choose_format(source, options.pix_fmt, formats, encoder)
+    args = {**_settings(encoder, options, pix_fmt), **_extra(options.ffmpeg_args)}
+    filters, color, notes = _conversion(info, source, pix_fmt, encoder)
+    shown = [
+        f"{k.split(':')[0]} {args[k]}" for k in ("crf", "preset", "cpu-used", "deadline", "profile:v") if k in args
+    ]
+    return Encoding(
+        encoder=encoder,
+        codec=codec,
+        args=tuple(args.items()),
+        pix_fmt=pix_fmt,
+        description=" ".join([encoder, *shown]) + f", {pix_fmt}",
+        notes=notes,
+        color=color,
+        filters=filters,
+    )
+
+
+def _default_codec(source: PixelFormat, container: str) -> Codec:
+    if container == "webm":
+        return Codec.VP9
+    return Codec.H264 if source.depth == 8 or container == "avi" else Codec.HEVC
+
+
+def _find_encoder(codec: Codec, source: PixelFormat, ffmpeg: Ffmpeg) -> tuple[str, tuple[str, ...]]:
+    """The first encoder that takes the source's format, else the first that is there."""
+    built_in = [(name, f) for name in _ENCODERS[codec] if (f := encoder_formats(ffmpeg, name)) is not None]
+    if not built_in:
+        wanted = " or ".join(_ENCODERS[codec])
+        raise MissingToolError(f"{ffmpeg.path} was built without {wanted}: choose another --codec or another --ffmpeg")
+    return next(((name, f) for name, f in built_in if source.name in f), built_in[0])
+
+
+def _choose_format(source: PixelFormat, asked: str | None, formats: tuple[str, ...], encoder: str) -> str:
+    if asked is not None:
+        if formats and asked not in formats:
+            raise UsageError(f"{encoder} does not take --pix-fmt {asked}: choose one of {', '.join(formats)}")
+        return asked
+    if source.name in formats or not formats:
+        return source.name
+    if source.family is Family.RGB and (packed := _packed_rgb(source, formats)):
+        return packed
+    known = [PIXEL_FORMATS[name] for name in formats if name in PIXEL_FORMATS]
+    known = [f for f in known if f.family is not Family.RGB] or known
+    if not known:
+        raise UsageError(f"{encoder} takes none of the pixel formats that vfi knows: choose one with --pix-fmt")
+    return min(known, key=lambda f: _distance(source, f)).name
+
+
+def _packed_rgb(source: PixelFormat, formats: tuple[str, ...]) -> str | None:
+    """ffv1 has 8-bit RGB only with its channels in one plane, which loses nothing."""
+    if source.depth != 8:
+        return None
+    return next((name for name in (("bgra",) if source.alpha else ("bgr0",)) if name in formats), None)
+
+
+def _distance(source: PixelFormat, other: PixelFormat) -> tuple[int, ...]:
+    """How much worse `other` is: what it loses first, then what it carries in vain."""
+    gray_source, gray_other = source.family is Family.GRAY, other.family is Family.GRAY
+    chroma = [have - need for need, have in zip(source.chroma_shift, other.chroma_shift, strict=True)]
+    return (
+        gray_other and not gray_source,
+        0 if gray_source else sum(max(0, c) for c in chroma),
+        max(0, source.depth - other.depth),
+        source.alpha and not other.alpha,
+        gray_source and not gray_other,
+        max(0, other.depth - source.depth),
+        -sum(chroma),
+        other.alpha and not source.alpha,
+    )
+
+
+def _settings(encoder: str, options: EncodeOptions, pix_fmt: str) -> dict[str, str]:
+    """Quality and speed in the encoder's own words."""
+    if encoder in ("prores_ks", "ffv1"):
+        if options.crf is not None:
+            kind = "lossless" if encoder == "ffv1" else "graded by profile (--preset hq, for example)"
+            raise UsageError(f"--crf means nothing to {encoder}, which is {kind}: leave it out")
+        if encoder == "ffv1":
+            if options.preset is not None:
+                raise UsageError("--preset means nothing to ffv1: leave it out")
+            return {"level": "3", "slicecrc": "1", "g": "1"}
+        profile = "4444" if "444" in pix_fmt else "hq"
+        return {"profile:v": options.preset or profile, "vendor": "apl0"}
+    crf = _CRF[encoder] if options.crf is None else f"{options.crf:g}"
+    preset = options.preset or _PRESET[encoder]
+    if encoder == "libx264":
+        return {"crf": crf, "preset": preset}
+    if encoder == "libx265":
+        return {"crf": crf, "preset": preset, "x265-params": "log-level=error"}
+    if encoder == "libsvtav1":
+        return {"crf": crf, "preset": preset}
+    speed = {"cpu-used": preset} if re.fullmatch(r"-?\d+", preset) else {"deadline": preset}
+    return {"crf": crf, "b:v": "0", "row-mt": "1", **speed}
+
+
+def _extra(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    extra = {}
+    for key, value in pairs:
+        name = key.lstrip("-")
+        if not re.fullmatch(r"[A-Za-z][\w:.+-]*", name) or name in _OURS:
+            raise UsageError(
+                f"--ffmpeg-arg {key}={value} is not an encoder's option: vfi sets inputs, maps and formats"
+            )
+        extra[name] = value
+    return extra
+
+
+def _conversion(
+    info: MediaInfo, source: PixelFormat, pix_fmt: str, encoder: str
+) -> tuple[tuple[str, ...], Color, tuple[str, ...]]:
+    """(filters, colour labels of the output, what is lost) on the way from the source's format to the encoder's."""
+    color, notes, filters = info.video.color, [], []
+    target = PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)
+    if source.family is Family.RGB and target.family is not Family.RGB:
+        filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int")
+        color = replace(_RGB_AS, transfer=color.transfer or _RGB_AS.transfer, primaries=color.primaries or "bt709")
+        labels = f"color_primaries={color.primaries}:color_trc={color.transfer}"
+        filters.append(f"setparams=range=tv:colorspace=bt709:{labels}")  # newer ffmpegs label by frame
+        notes.append(f"RGB becomes {pix_fmt} (bt709), for {encoder} is played as YUV: choose -c ffv1 to keep RGB")
+    elif pix_fmt != source.name:  # another layout or depth; the range of the values stays
+        kept = f"in_range={color.range or 'tv'}:out_range={color.range or 'tv'}:" if source.family is Family.YUV else ""
+        filters.append(f"scale={kept}flags=accurate_rnd+full_chroma_int+bitexact:sws_dither=none")
+        if target.depth < source.depth:
+            notes.append(f"{source.depth} bits become {target.depth}: {encoder} takes no more in {pix_fmt}")
+        if source.family is not Family.GRAY and target.chroma_shift > source.chroma_shift:
+            notes.append(f"chroma of {source.name} is made smaller to fit {pix_fmt}")
+    if source.alpha and not target.alpha:
+        notes.append(
+            f"transparency is dropped, for {encoder} has none in {pix_fmt}: choose -c prores or ffv1 to keep it"
+        )
+    if encoder in _EVEN_ONLY and (
+        info.video.width % (1 << target.chroma_shift[0]) or info.video.height % (1 << target.chroma_shift[1])
+    ):
+        sx, sy = target.chroma_shift
+        filters.append(f"crop=trunc(iw/{1 << sx})*{1 << sx}:trunc(ih/{1 << sy})*{1 << sy}:0:0")
+        notes.append(f"the odd last row or column is left out: {encoder} needs even sizes in {pix_fmt}; ffv1 does not")
+    return tuple(filters), color, tuple(notes)
+
+
+def color_options(color: Color) -> dict[str, str]:
+    """`color` as options of an input or an output; nothing for what the source does not say."""
+    names = {
+        "color_range": color.range,
+        "colorspace": color.matrix,
+        "color_primaries": color.primaries,
+        "color_trc": color.transfer,
+        "chroma_sample_location": color.location,
+    }
+    return {key: value for key, value in names.items() if value is not None}

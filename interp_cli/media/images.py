@@ -1,0 +1,113 @@
+"""Still pictures <-> Planes, through OpenCV: gray, RGB, RGB with alpha; 8 and 16 bits."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from interp_cli.errors import InputError, OutputError, UsageError
+from interp_cli.media.types import PIXEL_FORMATS, Family, Planes
+
+_DEEP: Final = {".png", ".tif", ".tiff"}  # hold 16 bits
+_CLEAR: Final = {".png", ".tif", ".tiff", ".webp"}  # hold transparency
+SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+
+
+def read_image(path: str) -> Planes:
+    """The picture in `path` as gray, gbrp or gbrap Planes of 8 or 16 bits (gray16le, ...), pts 0; values as stored.
+
+    A JPEG's orientation tag is applied, as viewers do; other formats have none that matters. Raises InputError.
+    """
+    try:
+        stored = np.fromfile(path, np.uint8)  # not cv2.imread, which cannot say what is wrong with a file
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: check the name") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder: give one picture") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+    if not stored.size:
+        raise InputError(f"{path} is empty: it holds 0 bytes")
+    picture = _decode(stored)
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path} is not a picture that vfi can read: give a png, jpg, webp or tiff of 8 or 16 bits")
+    return _to_planes(picture)
+
+
+def _decode(stored: NDArray[np.uint8]) -> NDArray[Any] | None:
+    jpeg = stored[:2].tobytes() == b"\xff\xd8"
+    try:  # IMREAD_UNCHANGED keeps depth and alpha but ignores orientation; only JPEGs have neither and need the latter
+        return cv2.imdecode(stored, cv2.IMREAD_ANYCOLOR if jpeg else cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+
+
+def _to_planes(picture: NDArray[Any]) -> Planes:
+    bits = "16le" if picture.dtype == np.uint16 else ""
+    if picture.ndim == 2:
+        return Planes(0, (np.ascontiguousarray(picture),), PIXEL_FORMATS[f"gray{bits}"])
+    blue, green, red, *alpha = (np.ascontiguousarray(picture[..., c]) for c in range(picture.shape[2]))
+    return Planes(0, (green, blue, red, *alpha), PIXEL_FORMATS[f"gbr{'a' if alpha else ''}p{bits}"])
+
+
+def write_image(path: str, planes: Planes, *, quality: int = 95) -> None:
+    """Write gray, gbrp or gbrap Planes of 8 or 16 bits as png, jpg, webp or tiff, chosen by the name of `path`.
+
+    PNG and TIFF keep every value; `quality` (1-100; WebP: 101 is lossless) is for the others, which get 8 bits. JPEG
+    drops transparency. The file appears complete or not at all. Raises UsageError, OutputError.
+    """
+    out = Path(path)
+    suffix = out.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path} is not named as a picture: end it with {', '.join(sorted(SUFFIXES))}")
+    ok, stored = cv2.imencode(suffix, _to_picture(planes, suffix), _parameters(suffix, quality))
+    if not ok:
+        raise OutputError(f"{path} cannot be written as {suffix}: try .png")
+    try:
+        _replace(out, stored.tobytes())
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}): check the folder and its space") from None
+
+
+def _to_picture(planes: Planes, suffix: str) -> NDArray[Any]:
+    kind = planes.format
+    if kind.family is Family.YUV or kind.depth not in (8, 16):
+        raise UsageError(f"{kind.name} cannot be written as a picture: only gray and RGB of 8 or 16 bits can")
+    data = list(planes.data)
+    if kind.depth == 16 and suffix not in _DEEP:
+        data = [((p.astype(np.uint32) + 128) // 257).astype(np.uint8) for p in data]
+    if kind.family is Family.GRAY:
+        return data[0]
+    green, blue, red, *alpha = data
+    return np.dstack([blue, green, red, *(alpha if suffix in _CLEAR else [])])
+
+
+def _parameters(suffix: str, quality: int) -> list[int]:
+    match suffix:
+        case ".jpg" | ".jpeg":
+            return [cv2.IMWRITE_JPEG_QUALITY, min(quality, 100)]
+        case ".webp":
+            return [cv2.IMWRITE_WEBP_QUALITY, quality]
+        case ".png":
+            return [cv2.IMWRITE_PNG_COMPRESSION, 6]
+        case _:
+            return []
+
+
+def _replace(out: Path, content: bytes) -> None:
+    """Write beside `out`, then rename."""
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.stem[:100]}.", suffix=out.suffix)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)  # mkstemp's files are for the owner alone
+        Path(name).replace(out)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

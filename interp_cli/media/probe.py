@@ -1,0 +1,210 @@
+"""A file -> what it holds (MediaInfo) and when its frames are shown (Timeline), from the ffmpeg that will decode it.
+
+One reader: ffmpeg's own banner for what the streams are, its framecrc muxer for exact times, its showinfo filter for
+what a decoded frame really is. ffprobe may be missing, and PyAV would be another ffmpeg than the one that decodes.
+"""
+
+import re
+import stat
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+from interp_cli.errors import InputError
+from interp_cli.media.banner import Banner, StreamLine, parse_banner
+from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, source
+from interp_cli.media.formats import working_format
+from interp_cli.media.types import Color, MediaInfo, VideoStream
+from interp_cli.timeline import Timeline
+
+DISCARDED = 4  # framecrc's flag of a packet that the edit list cuts off: decoded, never shown
+# Where packets are not frames: VP8's hidden reference frames, AVI's packed B-frames and padding, streams without times.
+_COUNT_BY_DECODING = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "vvc", "dirac", "cavsvideo", "obu", "av1"}
+_SHOWN = re.compile(r"\bn:\s*\d+ pts:\s*(-?\d+|NOPTS) .*?fmt:(\S+) .*?s:(\d+)x(\d+) ")
+_FRAME_COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
+
+
+def probe(path: str, *, ffmpeg: Ffmpeg) -> MediaInfo:
+    """What `path` holds; opens it and decodes one frame. Raises InputError with one sentence."""
+    _check_file(path)
+    first_packet = Output("pipe:1", ("0:V:0",), {"c": "copy", "frames:v": 1, "f": "framecrc"})
+    first_frame = Output("-", ("0:V:0",), {"vf": "showinfo", "frames:v": 1, "fps_mode": "passthrough", "f": "null"})
+    inputs = [source(path, {"noautorotate": None})]
+    flags = ("-copyts",)
+    with child(ffmpeg, inputs, [first_packet, first_frame], flags=flags, loglevel="verbose", keep=None) as running:
+        header = running.stdout.read().decode(errors="replace")
+        _, lines = running.finish()
+    banner = parse_banner(lines)
+    if banner is None:
+        raise _cannot_open(path, lines)
+    video = next((s for s in banner.streams if s.kind == "video" and not s.attached_picture), None)
+    if video is None:
+        held = ", ".join(sorted({"a picture" if s.attached_picture else s.kind for s in banner.streams})) or "nothing"
+        raise InputError(f"{path} has no video to interpolate, only {held}: give a file with a video stream")
+    return _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
+
+
+def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, log: str) -> MediaInfo:
+    base = re.search(r"^#tb 0: (\d+)/(\d+)", header, re.MULTILINE)
+    packet = re.search(r"^0,", header, re.MULTILINE)
+    shown = _SHOWN.search(log)
+    if base is None or packet is None or shown is None:
+        raise InputError(f"{path} has a {video.codec} video stream, but no frame of it can be decoded: is it damaged?")
+    sar = re.search(r"^#sar 0: (\d+)/(\d+)", header, re.MULTILINE)
+    pix_fmt = shown[2]
+    return MediaInfo(
+        path=path,
+        container=banner.container,
+        video=VideoStream(
+            index=video.index,
+            codec=video.codec,
+            width=int(shown[3]),
+            height=int(shown[4]),
+            pix_fmt=pix_fmt,
+            bit_depth=working_format(pix_fmt).depth,
+            time_base=Fraction(int(base[1]), int(base[2])),
+            sar=Fraction(int(sar[1]), int(sar[2])) if sar and int(sar[1]) and int(sar[2]) else Fraction(1),
+            rotation=video.rotation,
+            color=_color(video, _FRAME_COLOR.search(log, shown.end())),
+            field_order=video.field_order,
+            rate_from_header=video.rate,
+            tags=video.tags,
+        ),
+        others=tuple(s.other() for s in banner.streams if s is not video),
+        chapters=banner.chapters,
+        start=banner.start,
+        tags=banner.tags,
+    )
+
+
+def _color(video: StreamLine, frame: re.Match[str] | None) -> Color:
+    """The frame's own tags, and the container's where the frame has none."""
+    own = [None if v in ("unknown", "reserved", "unspecified") else v for v in frame.groups()] if frame else [None] * 4
+    stated = (video.color.range, video.color.matrix, video.color.primaries, video.color.transfer)
+    merged = [a or b for a, b in zip(own, stated, strict=True)]
+    return Color(
+        range=merged[0], matrix=merged[1], primaries=merged[2], transfer=merged[3], location=video.color.location
+    )
+
+
+def _check_file(path: str) -> None:
+    try:
+        facts = Path(path).stat()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: check the name") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}): check its name and permissions") from None
+    if stat.S_ISDIR(facts.st_mode):
+        raise InputError(f"{path} is a folder: give one video file, for example {Path(path) / 'clip.mp4'}")
+    if not stat.S_ISREG(facts.st_mode):
+        raise InputError(f"{path} is not a regular file: save the video to a file first")
+    if facts.st_size == 0:
+        raise InputError(f"{path} is empty: it holds 0 bytes")
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+
+
+def _cannot_open(path: str, lines: tuple[str, ...]) -> InputError:
+    text = "\n".join(lines)
+    if "moov atom not found" in text and "low score" not in text:
+        return InputError(f"{path} is incomplete: its index is missing, as after a cut-off recording or download")
+    if "not on whitelist" in text or "Invalid data found" in text:
+        return InputError(f"{path} is not a video file that vfi can read: give an mp4, mov, mkv, webm, avi or the like")
+    reason = failure("open it", status=1, lines=lines)
+    return InputError(f"{path} cannot be opened as a video ({str(reason).split(': ', 1)[1]})")
+
+
+# ---- when its frames are shown
+
+
+def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
+    """When each frame is shown: from its packets, so the whole file is read but (mostly) not decoded; snapped.
+
+    Leaves out what the edit list cuts off and what precedes the first frame that can be decoded. Where packets are not
+    frames (VP8, AVI, streams without times) all frames are decoded for their times. Raises InputError.
+    """
+    first = next(_frames(info, ffmpeg=ffmpeg, limit=1), (None, 0))[0]
+    packets = dict(_packets(info, ffmpeg=ffmpeg))
+    if first is None or _packets_are_not_frames(info, packets):
+        shown = list(_frames(info, ffmpeg=ffmpeg))
+        times, last = _rising([pts for pts, _ in shown]), shown[-1][1] if shown else 0
+    else:
+        times = sorted(pts for pts in packets if pts is not None and pts >= first)
+        last = packets[times[-1]] if times else 0
+    if not times:
+        raise InputError(f"{info.path} has no frame that can be decoded: is it damaged?")
+    end = times[-1] + (last if last > 0 else _usual_step(info, times))
+    return Timeline(time_base=info.video.time_base, pts=tuple(times), end_pts=end).snapped(info.video.rate_from_header)
+
+
+def _packets_are_not_frames(info: MediaInfo, packets: dict[int | None, int]) -> bool:
+    return info.video.codec == "vp8" or bool(_COUNT_BY_DECODING & set(info.container.split(","))) or None in packets
+
+
+def _usual_step(info: MediaInfo, times: list[int]) -> int:
+    """Ticks from one frame to the next, for a last frame of which nobody says how long it is shown."""
+    steps = sorted(b - a for a, b in pairwise(times))
+    rate = info.video.rate_from_header or Fraction(25)
+    return max(1, steps[len(steps) // 2] if steps else round(1 / (rate * info.video.time_base)))
+
+
+def _rising(times: list[int | None]) -> list[int]:
+    """`times` in the decoder's order, made to rise strictly: a missing or earlier one follows the one before it."""
+    known = [t for t in times if t is not None]
+    steps = sorted(b - a for a, b in pairwise(known) if b > a)
+    step = steps[len(steps) // 2] if steps else 1
+    risen: list[int] = []
+    for time in times:
+        if risen and (time is None or time <= risen[-1]):
+            risen.append(risen[-1] + (step if time is None else 1))
+        else:
+            risen.append(time or 0)
+    return risen
+
+
+def _packets(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Iterator[tuple[int | None, int]]:
+    """(pts, duration) in ticks of every packet that is shown, in decoding order; a second one at one time has None."""
+    options = {"c": "copy", "copyinkf": None, "f": "framecrc"}
+    seen: set[int | None] = set()
+    for fields in _framecrc(info, options, ffmpeg=ffmpeg):
+        flags = next((int(f[2:], 16) for f in fields[5:] if f.startswith("F=0x")), 0)
+        pts = _ticks(fields[2])
+        if not flags & DISCARDED:
+            yield None if pts in seen else pts, int(fields[3])
+            seen.add(pts)
+
+
+def _frames(info: MediaInfo, *, ffmpeg: Ffmpeg, limit: int | None = None) -> Iterator[tuple[int | None, int]]:
+    """(pts, duration) in ticks of the first `limit` decoded frames, in the order of showing."""
+    base = info.video.time_base
+    options: dict[str, str | int] = {
+        "c:v": "wrapped_avframe",  # nothing is encoded
+        "fps_mode": "passthrough",
+        "enc_time_base": f"{base.numerator}:{base.denominator}",  # the default rounds times to frames
+        "f": "framecrc",
+        **({"frames:v": limit} if limit else {}),
+    }
+    for fields in _framecrc(info, options, ffmpeg=ffmpeg):
+        yield _ticks(fields[2]), int(fields[3])
+
+
+def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg) -> Iterator[list[str]]:
+    """The fields of each line that the framecrc muxer writes: stream, dts, pts, duration, size, checksum, flags."""
+    inputs = [source(info.path, {"noautorotate": None})]
+    output = Output("pipe:1", (f"0:{info.video.index}",), options)
+    with child(ffmpeg, inputs, [output], flags=("-copyts",)) as running:
+        for raw in running.stdout:
+            line = raw.decode(errors="replace")
+            if line.startswith("0,"):
+                yield [text.strip() for text in line.split(",")]
+        status, lines = running.finish()
+        if status:
+            raise InputError(str(failure(f"read {info.path}", status=status, lines=lines)))
+
+
+def _ticks(text: str) -> int | None:
+    return None if text == "NOPTS" or int(text) <= -(1 << 62) else int(text)

@@ -1,0 +1,168 @@
+"""What becomes of the original's other streams in the new file: copied, converted, or dropped with a reason. Pure."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from interp_cli.errors import UsageError
+from interp_cli.media.types import MediaInfo, OtherStream
+from interp_cli.options import AudioInSlowMotion
+
+_MUXERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".nut": "nut",
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+}
+_NAMES = {"matroska": "mkv", "mpegts": "MPEG-TS"}
+
+_PCM = frozenset(f"pcm_{k}{e}" for k in ("s16", "s24", "s32", "f32", "f64") for e in ("le", "be")) | {"pcm_u8"}
+_AUDIO: dict[str, tuple[frozenset[str], str]] = {  # what each container takes as it is, and what the rest becomes
+    "mp4": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "alac", "flac", "opus"}), "aac"),
+    "mov": (_PCM | {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s8", "pcm_alaw", "pcm_mulaw", "amr_nb"}, "aac"),
+    "matroska": (
+        (_PCM - {"pcm_f32be", "pcm_f64be"})
+        | {"aac", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "mlp", "alac", "flac", "opus", "vorbis", "tta"}
+        | {"wavpack", "pcm_alaw", "pcm_mulaw"},
+        "flac",
+    ),
+    "webm": (frozenset({"opus", "vorbis"}), "opus"),
+    "avi": (frozenset({"mp3", "mp2", "ac3", "pcm_s16le", "pcm_u8"}), "ac3"),
+    "nut": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "flac", "opus", "vorbis", "pcm_s16le"}), "pcm_s16le"),
+    "mpegts": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}), "aac"),
+}
+_TEXT = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text", "hdmv_text_subtitle"})
+_SUBTITLES: dict[str, tuple[frozenset[str], str | None]] = {
+    "mp4": (frozenset({"mov_text", "dvd_subtitle"}), "mov_text"),
+    "mov": (frozenset({"mov_text", "eia_608"}), "mov_text"),
+    "matroska": (
+        frozenset({"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"}),
+        "subrip",
+    ),
+    "webm": (frozenset({"webvtt"}), "webvtt"),
+    "avi": (frozenset(), None),
+    "nut": (frozenset({"subrip", "ass"}), None),
+    "mpegts": (frozenset({"dvb_subtitle", "hdmv_pgs_subtitle"}), None),
+}
+_DATA: dict[str, frozenset[str]] = {"mp4": frozenset({"gpmd"}), "mov": frozenset({"gpmd"}), "mpegts": frozenset({"klv"})}
+_COVERS = {"mp4": {"mjpeg", "png"}, "mov": {"mjpeg", "png"}, "matroska": {"mjpeg", "png"}}
+_LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What becomes of one stream of the original. `reason` is set for "convert" and "drop"."""
+
+    index: int  # stream number in the original
+    kind: str  # "audio", "subtitle", "attachment", "data", "video"
+    codec: str
+    action: str  # "copy", "convert" or "drop"
+    to_codec: str | None = None
+    reason: str | None = None
+
+
+def container_for(path: Path | str) -> str:
+    """ffmpeg's muxer name for the extension of `path`: "mp4", "mov", "matroska", "webm", "avi", "nut", "mpegts".
+
+    Raises UsageError with the list of extensions for any other.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _MUXERS:
+        known = ", ".join(_MUXERS)
+        raise UsageError(f"{path} does not say what kind of video file to write: end its name with one of {known}")
+    return _MUXERS[suffix]
+
+
+def stream_fates(
+    info: MediaInfo,
+    *,
+    container: str,
+    slow: Fraction = Fraction(1),
+    audio: bool = True,
+    slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH,
+) -> tuple[Fate, ...]:
+    """One Fate per stream of `info.others`, in order; nothing is lost without a reason.
+
+    `slow` is the factor by which time is stretched, `slow_audio` what that does to sound, `audio` False is --no-audio.
+    """
+    fates = []
+    for stream in info.others:
+        match stream.kind:
+            case "audio" if not audio:
+                fates.append(_drop(stream, "--no-audio"))
+            case "audio":
+                fates.append(_audio(stream, container, slow=slow != 1, slow_audio=slow_audio))
+            case "subtitle":
+                fates.append(_subtitle(stream, container, slow=slow != 1))
+            case "video":
+                fates.append(_video(stream, container, slow=slow != 1))
+            case "attachment" if container == "matroska":
+                fates.append(_copy(stream))
+            case "data" if stream.codec in _DATA.get(container, ()) and slow == 1:
+                fates.append(_copy(stream))
+            case "data" if stream.codec == "tmcd":
+                fates.append(_drop(stream, "a timecode track counts the source's frames, not the new ones"))
+            case _:
+                fates.append(_drop(stream, f"{_name(container)} files cannot hold this kind of {stream.kind}"))
+    return tuple(fates)
+
+
+def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: AudioInSlowMotion) -> Fate:
+    taken, otherwise = _AUDIO[container]
+    if slow:
+        if slow_audio is AudioInSlowMotion.DROP:
+            return _drop(stream, "--audio drop")
+        to = otherwise if container != "matroska" else "flac" if stream.codec in _LOSSLESS else "aac"
+        return _convert(stream, to, "stretched to the slow motion, pitch kept")
+    if stream.codec in taken:
+        return _copy(stream)
+    if container == "mov" and stream.codec in _LOSSLESS:
+        otherwise = "alac"
+    return _convert(stream, otherwise, f"{_name(container)} files cannot hold {stream.codec}")
+
+
+def _subtitle(stream: OtherStream, container: str, *, slow: bool) -> Fate:
+    taken, otherwise = _SUBTITLES[container]
+    if slow:
+        return _drop(stream, "subtitles cannot be slowed down")
+    if stream.codec in taken:
+        return _copy(stream)
+    if otherwise and stream.codec in _TEXT:
+        return _convert(stream, otherwise, f"{_name(container)} files cannot hold {stream.codec}")
+    kind = "text" if stream.codec in _TEXT else "picture"
+    return _drop(stream, f"{_name(container)} files cannot hold {kind} subtitles ({stream.codec}): .mkv can")
+
+
+def _video(stream: OtherStream, container: str, *, slow: bool) -> Fate:
+    if stream.attached_picture:
+        if stream.codec in _COVERS.get(container, ()):
+            return _copy(stream)
+        return _drop(stream, f"{_name(container)} files cannot hold a cover picture ({stream.codec})")
+    if slow:
+        return _drop(stream, "only one video stream is slowed down")
+    if container in ("matroska", "nut"):
+        return _copy(stream)
+    return _drop(stream, "only one video stream is kept: .mkv keeps the others as they are")
+
+
+def _copy(stream: OtherStream) -> Fate:
+    return Fate(index=stream.index, kind=stream.kind, codec=stream.codec, action="copy")
+
+
+def _convert(stream: OtherStream, to_codec: str, reason: str) -> Fate:
+    return Fate(
+        index=stream.index, kind=stream.kind, codec=stream.codec, action="convert", to_codec=to_codec, reason=reason
+    )
+
+
+def _drop(stream: OtherStream, reason: str) -> Fate:
+    return Fate(index=stream.index, kind=stream.kind, codec=stream.codec, action="drop", reason=reason)
+
+
+def _name(container: str) -> str:
+    return _NAMES.get(container, container)
