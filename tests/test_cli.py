@@ -238,7 +238,7 @@ def test_every_error_class_has_a_documented_code(error: list[type[VfiError]]) ->
 
 @pytest.mark.skipif(os.name == "nt", reason="Unix pipes")
 def test_a_closed_pipe_ends_quietly_with_141(tmp_path: Path) -> None:
-    for arguments in (["--help"], ["weights", "list", "--json"], ["completion", "bash"]):
+    for arguments in (["--help"], ["weights", "list", "--json"], ["completion", "zsh"]):
         reader, writer = os.pipe()
         os.close(reader)
         with os.fdopen(writer, "wb") as gone:
@@ -249,9 +249,7 @@ def test_a_closed_pipe_ends_quietly_with_141(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout_is_told() -> None:
     with Path("/dev/full").open("wb") as full:
-        child = subprocess.run(
-            [*VFI, "completion", "bash"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
+        child = subprocess.run([*VFI, "completion", "zsh"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert child.returncode == ExitCode.STOPPED
     sentence(child.stderr)
 
@@ -379,6 +377,7 @@ def test_the_plan_as_json_has_exact_rates(clip: Path, capsys: pytest.CaptureFixt
         (["upsample", "-x", "2.5"], "clip_62.5fps.mp4"),
         (["upsample", "--fps", "2x", "-c", "ffv1"], "clip_50fps.mkv"),
         (["upsample", "--fps", "2x", "-c", "prores"], "clip_50fps.mov"),
+        (["upsample", "--fps", "2x", "-c", "hevc"], "clip_50fps.mp4"),
         (["slowmo", "--factor", "8"], "clip_slow8x.mp4"),
         (["slowmo", "-x", "2.5", "--fps", "50"], "clip_slow2.5x.mp4"),
     ],

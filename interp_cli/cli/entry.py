@@ -16,6 +16,7 @@ import interp_cli
 from interp_cli.cli import settings
 from interp_cli.cli.completion import completion
 from interp_cli.cli.convert import slowmo, upsample
+from interp_cli.cli.eval_command import eval_command
 from interp_cli.cli.frames import frames
 from interp_cli.cli.grammar import Session, VfiGroup
 from interp_cli.cli.look import doctor, probe
@@ -66,7 +67,7 @@ def vfi() -> None:
     """
 
 
-for _command in (upsample, slowmo, frames, probe, doctor, weights, completion):
+for _command in (upsample, slowmo, frames, probe, eval_command, doctor, weights, completion):
     vfi.add_command(_command)
 
 

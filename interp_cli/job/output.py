@@ -13,15 +13,10 @@ from pathlib import Path
 
 from interp_cli.errors import FfmpegError, InputError, OutputError, StoppedError, UsageError
 from interp_cli.job.stop import Stop
+from interp_cli.media.encoding import holds
 from interp_cli.media.mux import container_for
 from interp_cli.options import Codec
 from interp_cli.timeline import decimal
-
-_MP4_CODECS = {Codec.H264, Codec.HEVC, Codec.AV1, Codec.VP9}
-_SUFFIXES_OF = {  # codecs that not every container takes; the first suffix is the one to turn to
-    Codec.FFV1: (".mkv", ".nut", ".avi"),
-    Codec.PRORES: (".mov", ".mkv", ".nut"),
-}
 
 
 def check_input(path: str) -> None:
@@ -56,18 +51,15 @@ def result_path(path: str, output: str | None, *, rate: Fraction, slow: Fraction
 
 
 def _suffix(path: str, codec: Codec | None) -> str:
-    """The source's own extension if vfi can write that container and it takes the codec."""
-    suffix = Path(path).suffix
+    """The source's own extension if vfi can write that container and it takes the codec, else the next best."""
+    own = Path(path).suffix
     try:
-        container = container_for(path)
+        container_for(path)
     except UsageError:
-        container, suffix = "mp4", ".mp4"
-    if codec in _SUFFIXES_OF:
-        fitting = _SUFFIXES_OF[codec]
-        return suffix if suffix.lower() in fitting else fitting[0]
-    if container == "webm" and codec not in (None, Codec.VP9, Codec.AV1):
-        return ".mkv"
-    return suffix
+        own = ".mp4"
+    if codec is None:
+        return own
+    return next(suffix for suffix in (own, ".mp4", ".mov", ".mkv") if holds(container_for(f"x{suffix}"), codec))
 
 
 def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool) -> None:

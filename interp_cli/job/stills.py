@@ -8,9 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.errors import InputError, OutputError, UsageError
+from interp_cli.job.network import make_interpolator
 from interp_cli.job.output import check_input, check_output, is_folder
 from interp_cli.job.stop import Stop
-from interp_cli.media.images import read_image, write_image
+from interp_cli.media.images import SUFFIXES, read_image, write_image
 from interp_cli.media.types import Color, Family, Planes
 from interp_cli.options import EngineOptions
 from interp_cli.progress import Progress
@@ -70,11 +71,12 @@ def make_stills(
     places = names_for(first, second, times, output)
     folder = _folder_to_make(output, places)
     for place in places:
+        if place.suffix.lower() not in SUFFIXES:
+            kinds = ", ".join(sorted(SUFFIXES))
+            raise UsageError(f"{place} cannot be written as {place.suffix or 'that'}: name it with one of {kinds}")
         if folder is None:
             check_output(place, inputs=(first, second), overwrite=overwrite)
     a, b = _pair(first, second)
-    from interp_cli.job.network import make_interpolator
-
     interpolator, _, _ = make_interpolator(engine, note=progress.note)
     order = sorted(range(len(times)), key=lambda k: times[k])
     targets = [Target(n=k, pts=k, left=0, t=times[k]) for k in order]

@@ -89,7 +89,8 @@ def parse_banner(lines: Iterable[str]) -> Banner | None:
     tags: list[tuple[str, str]] = []
     of_file = tags
     lists: list[tuple[StreamLine, list[tuple[str, str]]]] = []
-    for line in text[begin + 1 :]:
+    named = next((n for n in range(begin, len(text)) if text[n].endswith("':")), begin)  # a name may hold line ends
+    for line in text[named + 1 :]:
         if line and not line.startswith(" ") and not line.startswith("["):
             break  # the output's part, or the end
         if (found := re.fullmatch(r"( +)Metadata:", line)) is not None:

@@ -34,12 +34,24 @@ def decode(
         yield _read(running, info, timeline, wanted)
 
 
+# Interleaved formats that are split here: ffmpeg 5.1 is off by one when it does so, and applies the range to gray.
+_SPLIT = {"rgba": (1, 2, 0, 3), "ya8": (0, 0, 0, 1), "ya16le": (0, 0, 0, 1)}  # which sample is in which plane
+
+
+def piped_format(pix_fmt: str) -> str:
+    """The pixel format in which frames stored as `pix_fmt` leave ffmpeg: planar ones, with few exceptions."""
+    target = working_format(pix_fmt).name
+    if is_full_range_twin(pix_fmt):  # the same bytes; asking for "yuv420p" would squeeze them into the tv range
+        return pix_fmt
+    if pix_fmt.startswith("ya"):
+        return pix_fmt.replace("be", "le")
+    return "rgba" if target == "gbrap" != pix_fmt else target
+
+
 def _raw_options(video: VideoStream, wanted: range, *, whole: bool) -> dict[str, str]:
     filters = [] if whole else [f"trim=start_frame={wanted.start}:end_frame={wanted.stop}"]
-    target = working_format(video.pix_fmt).name
-    if is_full_range_twin(video.pix_fmt):  # the same bytes; asking for "yuv420p" would squeeze them into the tv range
-        target = video.pix_fmt
-    elif target != video.pix_fmt:
+    target = piped_format(video.pix_fmt)
+    if target != video.pix_fmt:
         filters.append(_unpack(video, target))
     return {
         "f": "rawvideo",
@@ -58,14 +70,17 @@ def _unpack(video: VideoStream, target: str) -> str:
 
 def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) -> Iterator[Planes]:
     pixels, width, height = working_format(info.video.pix_fmt), info.video.width, info.video.height
+    order = _SPLIT.get(piped_format(info.video.pix_fmt))
+    size = width * height * len(set(order)) * pixels.dtype.itemsize if order else pixels.frame_bytes(width, height)
     for done, i in enumerate(wanted):
-        raw = np.empty(pixels.frame_bytes(width, height), np.uint8)
+        raw = np.empty(size, np.uint8)
         if _fill(running.stdout, raw) < raw.size:
             status, lines = running.finish()
             why = str(failure("decode it", status=status, lines=lines)).split(": ", 1)[1] if status else "it ends"
             found = f"{wanted.start + done} of {len(timeline)} frames could be decoded"
             raise InputError(f"{info.path} ends early or is damaged: {found} ({why})")
-        yield Planes(timeline.pts[i], _planes(raw, pixels, width, height), pixels)
+        planes = _split(raw, pixels, width, height, order) if order else _planes(raw, pixels, width, height)
+        yield Planes(timeline.pts[i], planes, pixels)
     if wanted.stop == len(timeline) and running.stdout.read(1):
         raise InputError(
             f"{info.path} holds more frames than the {len(timeline)} that its packets announce, so their times are not"
@@ -88,3 +103,11 @@ def _planes(raw: NDArray[np.uint8], pixels: PixelFormat, width: int, height: int
         planes.append(samples[begin : begin + rows * columns].reshape(rows, columns))
         begin += rows * columns
     return tuple(planes)
+
+
+def _split(
+    raw: NDArray[np.uint8], pixels: PixelFormat, width: int, height: int, order: tuple[int, ...]
+) -> tuple[NDArray[Any], ...]:
+    """Copies of the interleaved samples of `raw`, one per plane."""
+    samples = raw.view(pixels.dtype).reshape(height, width, -1)
+    return tuple(np.ascontiguousarray(samples[..., c]) for c in order)

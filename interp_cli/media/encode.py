@@ -6,6 +6,10 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from interp_cli.media.encoding import Encoding, choose_encoding, color_options
 from interp_cli.media.ffmpeg import Child, Ffmpeg, Input, Output, child, failure, file_url
@@ -39,7 +43,9 @@ class Encoder:
         self._shapes = format.plane_shapes(width, height)
         self._dtype = format.dtype
         self._ffmpeg = ffmpeg
-        self._input = raw_input(format, width=width, height=height, rate=rate, color=color)
+        self._pack = encoding.pix_fmt in ("bgr0", "bgra") and format.depth == 8
+        name = encoding.pix_fmt if self._pack else format.name
+        self._input = raw_input(name, width=width, height=height, rate=rate, color=color)
         self._output = Output(file_url(self.path), (), encoding.output_options(width=width, height=height, sar=sar))
         self._stack = ExitStack()
         self._child: Child | None = None
@@ -56,8 +62,8 @@ class Encoder:
         if tuple(p.shape for p in planes.data) != self._shapes or planes.data[0].dtype != self._dtype:
             raise ValueError(f"{[(p.shape, p.dtype) for p in planes.data]} is not a frame of {self._shapes}")
         try:
-            for plane in planes.data:
-                self._child.stdin.write(plane.data)
+            for plane in [_interleaved(planes)] if self._pack else planes.data:
+                self._child.stdin.write(np.ascontiguousarray(plane).data)
         except OSError:  # a closed pipe: the child says why
             self._finish()
             raise failure(self._doing, status=1, lines=()) from None
@@ -88,13 +94,19 @@ class Encoder:
             raise failure(self._doing, status=status, lines=lines)
 
 
-def raw_input(format: PixelFormat, *, width: int, height: int, rate: Fraction, color: Color) -> Input:
+def _interleaved(planes: Planes) -> NDArray[Any]:
+    """(rows, columns, 4) uint8 in the order B, G, R, and A or 255: ffmpeg 5.1 is off by one when it does this."""
+    green, blue, red, *alpha = planes.data
+    return np.dstack([blue, green, red, *(alpha or [np.full_like(red, 255)])])
+
+
+def raw_input(name: str, *, width: int, height: int, rate: Fraction, color: Color) -> Input:
     """Raw frames on stdin, labelled with what their code values mean so that ffmpeg has no reason to convert them."""
     return Input(
         "pipe:0",
         {
             "f": "rawvideo",
-            "pixel_format": format.name,
+            "pixel_format": name,
             "s": f"{width}x{height}",  # not video_size, of which ffmpeg-python makes "6x3" out of "640x360"
             "framerate": f"{rate.numerator}/{rate.denominator}",
             **color_options(color),

@@ -34,6 +34,14 @@ _HOLDS = {  # what the muxers write and players find in such files
 # same quality, VP9's and AV1's 0-63 scale reaches it near 20 and 22.
 _CRF = {"libx264": "16", "libx265": "18", "libsvtav1": "22", "libaom-av1": "20", "libvpx-vp9": "20"}
 _PRESET = {"libx264": "medium", "libx265": "medium", "libsvtav1": "6", "libaom-av1": "4", "libvpx-vp9": "2"}
+_X26 = "ultrafast|superfast|veryfast|faster|fast|medium|slow|slower|veryslow|placebo"
+_PRESETS = {
+    "libx264": _X26,
+    "libx265": _X26,
+    "libsvtav1": "|".join(map(str, range(14))),
+    "libaom-av1": "|".join(map(str, range(9))),
+    "libvpx-vp9": "good|best|realtime|" + "|".join(map(str, range(9))),
+}
 _EVEN_ONLY = {"libx264", "libx265", "libsvtav1", "prores_ks"}  # refuse odd sizes where chroma is subsampled
 _OURS = {"i", "map", "f", "y", "n", "r", "s", "vf", "filter:v", "pix_fmt", "c", "c:v", "codec", "vn", "t", "ss", "to"}
 _RGB_AS = Color(range="tv", matrix="bt709", primaries="bt709", transfer="iec61966-2-1")
@@ -68,6 +76,11 @@ class Encoding:
         }
 
 
+def holds(container: str, codec: Codec) -> bool:
+    """Whether files of `container` (ffmpeg's muxer name) are written with `codec`."""
+    return codec in _HOLDS.get(container, _ANY)
+
+
 def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, ffmpeg: Ffmpeg) -> Encoding:
     """The encoder and its settings for this source, in a file of `container` (ffmpeg's muxer name).
 
@@ -76,7 +89,7 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     """
     source = working_format(info.video.pix_fmt)
     codec = options.codec or _default_codec(source, container)
-    if codec not in _HOLDS.get(container, _ANY):
+    if not holds(container, codec):
         able = [name for name, codecs in _HOLDS.items() if codec in codecs]
         endings = ", ".join("." + {"matroska": "mkv", "mpegts": "ts"}.get(name, name) for name in able)
         raise UsageError(f"a {container} file does not hold {codec}: name the output with one of {endings}")
@@ -84,6 +97,9 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     pix_fmt = _choose_format(source, options.pix_fmt, formats, encoder)
     args = {**_settings(encoder, options, pix_fmt), **_extra(options.ffmpeg_args)}
     filters, color, notes = _conversion(info, source, pix_fmt, encoder)
+    if info.video.rotation and not carries_rotation(container, ffmpeg):
+        lost = f"the rotation by {info.video.rotation} degrees is lost: ffmpeg {ffmpeg.version[0]}.{ffmpeg.version[1]}"
+        notes = (*notes, f"{lost} cannot write it to {container}; name the output .mp4 or .mov to keep it")
     shown = [
         f"{k.split(':')[0]} {args[k]}" for k in ("crf", "preset", "cpu-used", "deadline", "profile:v") if k in args
     ]
@@ -97,6 +113,14 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         color=color,
         filters=filters,
     )
+
+
+def carries_rotation(container: str, ffmpeg: Ffmpeg) -> bool:
+    """Whether a file of `container` written by this ffmpeg can say that players have to rotate the picture.
+
+    Measured: MP4 and MOV with all; Matroska and WebM with 9.0, not with 5.1 (taken as no for those between).
+    """
+    return container in ("mp4", "mov") or (container in ("matroska", "webm") and ffmpeg.version >= (9, 0))
 
 
 def _default_codec(source: PixelFormat, container: str) -> Codec:
@@ -165,6 +189,10 @@ def _settings(encoder: str, options: EncodeOptions, pix_fmt: str) -> dict[str, s
             return {"level": "3", "slicecrc": "1", "g": "1"}
         profile = "4444" if "444" in pix_fmt else "hq"
         return {"profile:v": options.preset or profile, "vendor": "apl0"}
+    if options.preset is not None and not re.fullmatch(_PRESETS[encoder], options.preset):
+        raise UsageError(
+            f"{encoder} has no --preset {options.preset}: choose one of {_PRESETS[encoder].replace('|', ', ')}"
+        )
     crf = _CRF[encoder] if options.crf is None else f"{options.crf:g}"
     preset = options.preset or _PRESET[encoder]
     if encoder == "libx264":
@@ -173,7 +201,7 @@ def _settings(encoder: str, options: EncodeOptions, pix_fmt: str) -> dict[str, s
         return {"crf": crf, "preset": preset, "x265-params": "log-level=error"}
     if encoder == "libsvtav1":
         return {"crf": crf, "preset": preset}
-    speed = {"cpu-used": preset} if re.fullmatch(r"-?\d+", preset) else {"deadline": preset}
+    speed = {"cpu-used": preset} if re.fullmatch(r"\d", preset) else {"deadline": preset}
     return {"crf": crf, "b:v": "0", "row-mt": "1", **speed}
 
 

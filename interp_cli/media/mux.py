@@ -1,22 +1,24 @@
 """Segments and the original, joined into the final file: sound, subtitles, chapters, attachments and tags kept.
 
-All times are first brought to one clock: the source's own (-copyts), minus its earliest time stamp, or minus the start
-of the trimmed part. ffmpeg's automatic shift is not used: it depends on which streams are mapped, and on the version.
+All times are brought to one clock here: the source's own (-copyts) minus `zero`, which is its earliest time stamp, or
+the start of the trimmed part. ffmpeg does not shift them itself: how it does depends on its version and on the maps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.encoding import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
-from interp_cli.media.formats import working_format
+from interp_cli.media.probe import probe, stream_end
 from interp_cli.media.streams import Fate, container_for, stream_fates
-from interp_cli.media.types import Family, MediaInfo
+from interp_cli.media.types import MediaInfo, VideoStream
 
 __all__ = ["Fate", "container_for", "mux", "stream_fates"]
 
-_ENCODERS: Mapping[str, Mapping[str, str]] = {  # how converted streams are encoded
+_ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
     "aac": {"c": "aac", "b": "256k"},
     "ac3": {"c": "ac3", "b": "448k"},
     "opus": {"c": "libopus", "b": "192k"},
@@ -27,8 +29,9 @@ _ENCODERS: Mapping[str, Mapping[str, str]] = {  # how converted streams are enco
     "subrip": {"c": "srt"},
     "webvtt": {"c": "webvtt"},
 }
-_STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "_STATISTICS_TAGS")
-_LEAST_TIMESCALE = 10_000  # ticks/s of an MP4 video track
+_STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
+_LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
+_APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
 
 
 def mux(
@@ -44,7 +47,7 @@ def mux(
     slow: Fraction = Fraction(1),
     trim: tuple[Fraction, Fraction] | None = None,
 ) -> None:
-    """Joins `segments` ((NUT file, frames), all in one directory) and the kept streams of `info` into `out`.
+    """Join `segments` ((NUT file, frames), all in one directory) and the kept streams of `info` into `out`.
 
     `rate` is the output's, frames/s. `video_start` is the source time of the first frame, s, on the source's own clock
     (`timeline.start`, of the sub-timeline if trimmed). `trim` is (start, end) on the same clock, s (`sub.start`,
@@ -52,18 +55,173 @@ def mux(
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
-    listing = _write_list(folder, segments, rate)
-    zero = trim[0] if trim else min(info.start, video_start)  # this source time becomes 0
-    kept = [fate for fate in fates if fate.action != "drop"]
-    plan = _Plan(info=info, container=container, kept=kept, rate=rate, slow=slow, zero=zero)
+    zero = trim[0] if trim else min(info.start, video_start)
+    plan = _Plan(
+        info=info,
+        container=container,
+        kept=tuple(fate for fate in fates if fate.action != "drop"),
+        frames=sum(count for _, count in segments),
+        rate=rate,
+        slow=slow,
+        zero=zero,
+        span=None if trim is None else trim[1] - trim[0],
+        ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=trim[1] if trim else None),
+        coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
+    )
+    listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
     try:
-        inputs = [plan.joined(listing, video_start, ffmpeg), *plan.originals(trim)]
-        chapters = _chapters(plan, folder, ffmpeg=ffmpeg, trim=trim) if info.chapters else None
-        if chapters:
-            inputs.append(Input(file_url(chapters), {"f": "ffmetadata"}))
-        options = plan.options(ffmpeg, chapters_from=len(inputs) - 1 if chapters else -1)
+        listing.write_text(concat_list(segments, rate), encoding="utf-8")
+        inputs = [plan.joined(listing, video_start, ffmpeg), plan.original()]
+        if info.chapters:
+            text = retimed_chapters(info, ffmpeg=ffmpeg, zero=plan.zero, slow=slow, end=plan.length)
+            chapters.write_text(text, encoding="utf-8")
+            inputs.append(Input(file_url(chapters.name), {"f": "ffmetadata"}))
+        options = plan.options(ffmpeg)
         output = Output(file_url(out.resolve()), tuple(plan.maps()), options)
         run(ffmpeg, inputs, [output], doing=f"write {out.name}", cwd=folder)
     finally:
         listing.unlink(missing_ok=True)
-        (folder / _CHAPTERS).unlink(missing_ok=True)
+        chapters.unlink(missing_ok=True)
+
+
+def concat_list(segments: Sequence[tuple[Path, int]], rate: Fraction) -> str:
+    """The concat demuxer's list. Without the durations, a frame's time would be missing at every join.
+
+    They are read as whole microseconds, so each is cut where the exact time of its end is: errors do not add up. The
+    names are relative (ffmpeg runs in the segments' directory), so that no character of a path needs quoting.
+    """
+    lines, done = ["ffconcat version 1.0"], 0
+    for path, frames in segments:
+        begin, done = round(Fraction(done * 1_000_000) / rate), done + frames
+        length = round(Fraction(done * 1_000_000) / rate) - begin
+        lines += [f"file 'file:{path.name}'", f"duration {length}us"]
+    return "\n".join(lines) + "\n"
+
+
+def _ends(
+    info: MediaInfo, fates: Sequence[Fate], *, ffmpeg: Ffmpeg, zero: Fraction, slow: Fraction, stop: Fraction | None
+) -> dict[int, Fraction]:
+    """Where each stretched stream of sound ends in the output, s, by its number in the original."""
+    ends = {}
+    if slow != 1:
+        for fate in fates:
+            if fate.kind == "audio" and fate.action == "convert":
+                end = stream_end(info, fate.index, ffmpeg=ffmpeg)
+                if end is not None and end > zero:
+                    ends[fate.index] = ((end if stop is None else min(end, stop)) - zero) * slow
+    return ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What goes where. Output stream 0 is the new video; the kept streams follow in their old order."""
+
+    info: MediaInfo
+    container: str
+    kept: tuple[Fate, ...]
+    frames: int
+    rate: Fraction  # frames/s
+    slow: Fraction
+    zero: Fraction  # s, the source time that becomes 0
+    span: Fraction | None  # s of source, if trimmed
+    coded: VideoStream  # the segments' stream
+    ends: Mapping[int, Fraction]  # s of the output, by stream number: where stretched sound ends
+
+    @property
+    def length(self) -> Fraction | None:
+        """Of the trimmed output, s; never so short that it cuts off a frame of video."""
+        if self.span is None:
+            return None
+        return max(self.span * self.slow, Fraction(self.frames - 1) / self.rate + Fraction(1, 1000))
+
+    def joined(self, listing: Path, video_start: Fraction, ffmpeg: Ffmpeg) -> Input:
+        """The segments, as one input that starts when the video does."""
+        options: dict[str, Value] = {"f": "concat", "safe": 0, "protocol_whitelist": "file,pipe"}
+        if self.info.video.rotation and ffmpeg.version >= (6, 0):
+            options["display_rotation"] = counter_clockwise(self.info.video)
+        return Input(file_url(listing.name), {**options, "itsoffset": seconds((video_start - self.zero) * self.slow)})
+
+    def original(self) -> Input:
+        """The source, for all that is not its video."""
+        return source(str(Path(self.info.path).resolve()), {"itsoffset": seconds(-self.zero)})
+
+    def maps(self) -> Iterator[str]:
+        """Stream specifiers in the order of the output's streams."""
+        yield "0:v:0"
+        for fate in self.kept:
+            yield f"1:{fate.index}"
+
+    def options(self, ffmpeg: Ffmpeg) -> dict[str, Value]:
+        """All options of the output."""
+        options: dict[str, Value] = {
+            "map_metadata": "1",
+            "map_metadata:s:0": f"1:s:{self.info.video.index}",
+            "map_chapters": 2 if self.info.chapters else -1,
+            "c": "copy",
+            "metadata:s:0": [f"{tag}=" for tag in _STALE],
+            "disposition:0": "default",
+        }
+        for n, fate in enumerate(self.kept, start=1):
+            options[f"map_metadata:s:{n}"] = f"1:s:{fate.index}"
+            options.update({f"{key}:{n}": value for key, value in self._stream(fate).items()})
+        options.update(self._video(ffmpeg))
+        if self.length is not None:
+            options["t"] = seconds(self.length)
+        return {**options, **self._container()}
+
+    def _stream(self, fate: Fate) -> dict[str, str]:
+        timed = fate.kind in ("audio", "subtitle", "data")
+        if fate.action == "copy":
+            return {"copypriorss": "0"} if timed and self.span is not None else {}
+        options = dict(_ENCODERS[str(fate.to_codec)])
+        if fate.kind == "audio" and (filters := self._sound(self.ends.get(fate.index))):
+            options["filter"] = filters
+        if fate.kind == "subtitle" and self.span is not None:
+            options["bsf"] = "noise=amount=0:drop=lt(pts\\,0)"  # copypriorss is for copied streams only
+        return options
+
+    def _sound(self, end: Fraction | None) -> str:
+        """Filters of converted sound: cut, gaps filled, stretched in steps that atempo takes, ended where it should."""
+        steps = ["aresample=async=1:first_pts=0"] if self.span is not None or self.slow != 1 else []
+        tempo = 1 / self.slow
+        while not Fraction(1, 2) <= tempo <= 2:
+            part = Fraction(1, 2) if tempo < 1 else Fraction(2)
+            steps.append(f"atempo={float(part)}")
+            tempo /= part
+        steps += [f"atempo={float(tempo):.12f}"] if tempo != 1 else []
+        return ",".join([*steps, f"apad,atrim=end={seconds(end)}"] if end else steps)  # atempo drops up to 80 ms
+
+    def _video(self, ffmpeg: Ffmpeg) -> dict[str, Value]:
+        options: dict[str, Value] = {}
+        if self.info.video.rotation and ffmpeg.version < (6, 0):
+            turned = f"rotate={counter_clockwise(self.info.video)}"
+            options["metadata:s:0"] = [*(f"{tag}=" for tag in _STALE), turned]
+        if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
+            options["tag:0"] = "hvc1"  # the tag that Apple's players know
+        if self.coded.codec == "ffv1" and self.coded.color.matrix is None:  # NUT has no place for it, nor has FFV1
+            options.update({f"{key}:0": value for key, value in color_options(self.info.video.color).items()})
+        return options
+
+    def _container(self) -> dict[str, Value]:
+        if self.container not in ("mp4", "mov"):
+            return {"f": self.container}
+        ticks = self.rate.numerator
+        ticks *= -(-_LEAST_TIMESCALE // ticks)
+        tagged = any(key.startswith(_APPLE) for key, _ in self.info.tags)
+        return {
+            "f": self.container,
+            "movflags": "+faststart+use_metadata_tags" if tagged else "+faststart",
+            "video_track_timescale": ticks,  # so that every frame stands on a whole tick
+            "movie_timescale": ticks,  # in which edit lists say when a track starts; the default is 1 ms
+            "write_tmcd": 0,
+        }
+
+
+def counter_clockwise(video: VideoStream) -> int:
+    """The rotation as ffmpeg wants it."""
+    return -video.rotation % 360
+
+
+def seconds(value: Fraction) -> str:
+    """`value` for ffmpeg, to the microsecond, which is as exact as it reads."""
+    return f"{round(value * 1_000_000)}us"

@@ -171,6 +171,8 @@ def _packets(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Iterator[tuple[int | None, i
     options = {"c": "copy", "copyinkf": None, "f": "framecrc"}
     seen: set[int | None] = set()
     for fields in _framecrc(info, options, ffmpeg=ffmpeg):
+        if fields[0] != "0":
+            continue
         flags = next((int(f[2:], 16) for f in fields[5:] if f.startswith("F=0x")), 0)
         pts = _ticks(fields[2])
         if not flags & DISCARDED:
@@ -189,18 +191,29 @@ def _frames(info: MediaInfo, *, ffmpeg: Ffmpeg, limit: int | None = None) -> Ite
         **({"frames:v": limit} if limit else {}),
     }
     for fields in _framecrc(info, options, ffmpeg=ffmpeg):
+        if fields[0] != "0":
+            continue
         yield _ticks(fields[2]), int(fields[3])
 
 
-def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg) -> Iterator[list[str]]:
+def stream_end(info: MediaInfo, index: int, *, ffmpeg: Ffmpeg) -> Fraction | None:
+    """When the last packet of stream `index` ends, s on the source's clock; None if it has no packet with a time."""
+    base, end = Fraction(1), None
+    for fields in _framecrc(info, {"c": "copy", "f": "framecrc"}, ffmpeg=ffmpeg, index=index):
+        if fields[0].startswith("#tb 0:"):
+            base = Fraction(fields[0].split(":")[1].strip())
+        elif fields[0] == "0" and (pts := _ticks(fields[2])) is not None:
+            end = max(pts + int(fields[3]), end or 0)
+    return None if end is None else end * base
+
+
+def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg, index: int | None = None) -> Iterator[list[str]]:
     """The fields of each line that the framecrc muxer writes: stream, dts, pts, duration, size, checksum, flags."""
     inputs = [source(info.path, {"noautorotate": None})]
-    output = Output("pipe:1", (f"0:{info.video.index}",), options)
+    output = Output("pipe:1", (f"0:{info.video.index if index is None else index}",), options)
     with child(ffmpeg, inputs, [output], flags=("-copyts",)) as running:
         for raw in running.stdout:
-            line = raw.decode(errors="replace")
-            if line.startswith("0,"):
-                yield [text.strip() for text in line.split(",")]
+            yield [text.strip() for text in raw.decode(errors="replace").split(",")]
         status, lines = running.finish()
         if status:
             raise InputError(str(failure(f"read {info.path}", status=status, lines=lines)))

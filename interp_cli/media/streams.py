@@ -49,7 +49,11 @@ _SUBTITLES: dict[str, tuple[frozenset[str], str | None]] = {
     "nut": (frozenset({"subrip", "ass"}), None),
     "mpegts": (frozenset({"dvb_subtitle", "hdmv_pgs_subtitle"}), None),
 }
-_DATA: dict[str, frozenset[str]] = {"mp4": frozenset({"gpmd"}), "mov": frozenset({"gpmd"}), "mpegts": frozenset({"klv"})}
+_DATA: dict[str, frozenset[str]] = {
+    "mp4": frozenset({"gpmd"}),
+    "mov": frozenset({"gpmd"}),
+    "mpegts": frozenset({"klv"}),
+}
 _COVERS = {"mp4": {"mjpeg", "png"}, "mov": {"mjpeg", "png"}, "matroska": {"mjpeg", "png"}}
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 

@@ -1,0 +1,87 @@
+"""What the tests share: every ffmpeg there is, small clips made once per session, and no child left behind."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+from interp_cli.errors import MissingToolError
+from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
+
+WHEEL = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def _programs() -> dict[str, str]:
+    found = {"wheel": WHEEL}
+    if on_path := shutil.which("ffmpeg"):
+        try:
+            find_ffmpeg(on_path)
+            found["path"] = on_path
+        except MissingToolError:  # too old for vfi
+            pass
+    return found
+
+
+@pytest.fixture(scope="session", params=_programs().items(), ids=lambda item: str(item[0]))
+def ffmpeg(request: pytest.FixtureRequest) -> Ffmpeg:
+    """Each ffmpeg that this machine has; a test that takes it runs once per program."""
+    return find_ffmpeg(request.param[1])
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Ffmpeg:
+    """The ffmpeg of the imageio-ffmpeg package, which is always there."""
+    return find_ffmpeg(WHEEL)
+
+
+def tool(*args: object, feed: bytes | None = None) -> bytes:
+    """Run the wheel's ffmpeg with `args`, as a person would; its stdout."""
+    command = [WHEEL, "-v", "error", "-y", *map(str, args)]
+    done = subprocess.run(command, input=feed or b"", capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return done.stdout
+
+
+MakeClip = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
+    """make_clip(name, *ffmpeg arguments without the output): that clip, made once."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def make(name: str, *args: object) -> Path:
+        path = folder / name
+        if not path.exists():
+            tool(*args, path)
+        return path
+
+    return make
+
+
+PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=24000/1001:d=2")
+TONE = ("-f", "lavfi", "-i", "sine=d=2")
+H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-pix_fmt", "yuv420p")
+LABELS = ("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+
+
+@pytest.fixture(scope="session")
+def plain_mp4(make_clip: MakeClip) -> Path:
+    """48 frames at 24000/1001, 160x90 H.264 with B-frames and labels, AAC: the usual file."""
+    return make_clip("plain.mp4", *PICTURE, *TONE, *H264, *LABELS, "-c:a", "aac", "-metadata:s:a", "language=deu")
+
+
+@pytest.fixture(autouse=True)
+def no_ffmpeg_is_left() -> Iterator[None]:
+    """Every test: no ffmpeg child of ours is alive afterwards (looked up in /proc, so on Linux only)."""
+    yield
+    alive = []
+    for listing in Path("/proc/self/task").glob("*/children"):
+        for pid in listing.read_text().split():
+            name = Path(f"/proc/{pid}/comm")
+            if name.exists() and name.read_text().startswith("ffmpeg"):
+                alive.append(pid)
+    assert not alive

@@ -1,0 +1,298 @@
+"""A job does what was planned, with a network whose answers are known, and leaves nothing else behind."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+import small_clips
+from fakes import LinearBlend
+
+from interp_cli.engine.interpolate import Interpolator
+from interp_cli.errors import FfmpegError, InterruptedBySignal, OutputError, StoppedError, VfiError, WeightsError
+from interp_cli.job import job as room
+from interp_cli.job.job import Job, prepare, run
+from interp_cli.job.output import work_directory
+from interp_cli.job.stills import even_times, make_stills, names_for
+from interp_cli.job.stop import Stop
+from interp_cli.media.mux import mux
+from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions
+from interp_cli.progress import Silent
+from interp_cli.timeline import Timeline, make_plan
+from interp_cli.weights import find
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sources")
+
+
+@pytest.fixture(scope="module")
+def weights(folder: Path) -> Path:
+    return small_clips.weights(folder / "weights")
+
+
+@pytest.fixture(scope="module")
+def source(folder: Path) -> Path:
+    return small_clips.clip(folder / "source.mp4", rate="25", seconds="1")
+
+
+@pytest.fixture(autouse=True)
+def a_known_network(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+    monkeypatch.setenv("VFI_WEIGHTS", str(weights))
+
+    def blend(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, Any, str]:
+        return Interpolator(LinearBlend(), options=options), find("fast"), "cpu"
+
+    monkeypatch.setattr(room, "make_interpolator", blend)
+    monkeypatch.setattr("interp_cli.job.stills.make_interpolator", blend)
+
+
+@pytest.fixture
+def to(tmp_path: Path) -> Iterator[Path]:
+    """Where results go: a folder that at the end holds nothing that begins with a dot."""
+    yield tmp_path
+    assert not list(tmp_path.rglob(".*"))
+
+
+def times_of(path: Path, kind: str = "video") -> list[Fraction]:
+    """The presentation times of a stream's packets, s, read by PyAV; those that are never shown left out."""
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        pts = sorted(p.pts for p in container.demux(stream) if p.pts is not None and not p.is_discard)
+        return [t * stream.time_base for t in pts]
+
+
+def steps(times: list[Fraction]) -> set[Fraction]:
+    return {b - a for a, b in itertools.pairwise(times)}
+
+
+def test_twice_the_rate_keeps_every_source_frame_bit_for_bit(source: Path, to: Path) -> None:
+    out = to / "out.mkv"
+    result = run(Job(input=str(source), output=str(out), rate="2x", encode=EncodeOptions(codec=Codec.FFV1)))
+    before, after = small_clips.frame_sums(source), small_clips.frame_sums(out)
+    assert len(after) == 2 * len(before)
+    assert after[::2] == before
+    assert result.frames == result.copied + result.made == 50
+    assert result.copied >= 26  # the last frame is held; frames that repeat are not made anew
+    assert list(to.iterdir()) == [out]
+
+
+def test_the_result_has_the_rate_the_duration_and_the_untouched_sound(source: Path, to: Path) -> None:
+    out = to / "out.mp4"
+    result = run(Job(input=str(source), output=str(out), rate="59.94"))
+    times = times_of(out)
+    assert steps(times) == {Fraction(1001, 60000)}
+    assert len(times) == result.frames == 60  # ceil(59.94)
+    assert small_clips.packet_sum(out, "a") == small_clips.packet_sum(source, "a")
+    assert abs(times[0] - times_of(source)[0]) <= Fraction(1, 1000)
+    assert abs(times_of(out, "audio")[-1] - times_of(source, "audio")[-1]) <= Fraction(1, 1000)
+
+
+def test_the_file_has_the_usual_permissions(source: Path, to: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    run(Job(input=str(source), output=str(to / "out.mp4"), rate="50"))
+    assert (to / "out.mp4").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_segments_join_without_a_seam(source: Path, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(timeline: Timeline, rate: Fraction) -> Any:
+        return make_plan(timeline, rate, segment_seconds=Fraction(1, 4))
+
+    whole = to / "whole.mkv"
+    job = Job(input=str(source), output=str(whole), rate="60", encode=EncodeOptions(codec=Codec.FFV1))
+    run(job)
+    monkeypatch.setattr("interp_cli.job.prepare.make_plan", short)
+    parts = to / "parts.mkv"
+    split = Job(input=str(source), output=str(parts), rate="60", encode=EncodeOptions(codec=Codec.FFV1))
+    assert len(prepare(split).plan.segments) == 4
+    run(split)
+    assert small_clips.frame_sums(parts) == small_clips.frame_sums(whole)
+    assert times_of(parts) == times_of(whole)
+
+
+def test_slow_motion_lasts_so_many_times_as_long_at_the_sources_rate(source: Path, to: Path) -> None:
+    out = to / "slow.mp4"
+    result = run(Job(input=str(source), output=str(out), slow=Fraction(4)))
+    times, sound = times_of(out), times_of(out, "audio")
+    assert steps(times) == {Fraction(1, 25)}
+    assert len(times) == 100
+    assert result.duration == 4
+    assert 3.8 < sound[-1] - sound[0] < 4.2
+
+
+def test_slow_motion_can_drop_the_sound(source: Path, to: Path) -> None:
+    out = to / "slow.mp4"
+    run(Job(input=str(source), output=str(out), slow=Fraction(2), slow_audio=AudioInSlowMotion.DROP))
+    with av.open(str(out)) as container:
+        assert not container.streams.audio
+
+
+def test_a_part_begins_and_ends_where_asked(source: Path, to: Path) -> None:
+    out = to / "part.mkv"
+    job = Job(
+        input=str(source),
+        output=str(out),
+        rate="50",
+        start=Fraction(1, 5),
+        end=Fraction(3, 5),
+        encode=EncodeOptions(codec=Codec.FFV1),
+    )
+    result = run(job)
+    assert small_clips.frame_sums(out)[::2] == small_clips.frame_sums(source)[5:15]
+    assert (result.source_frames, result.frames) == (10, 20)
+    assert times_of(out)[0] <= Fraction(1, 1000)
+
+
+def test_one_frame_becomes_a_still_of_its_duration(folder: Path, to: Path) -> None:
+    single = small_clips.clip(folder / "single.mp4", rate="5", seconds="0.2", sound=False)
+    result = run(Job(input=str(single), output=str(to / "out.mp4"), rate="50"))
+    assert (result.frames, result.copied, result.made) == (10, 10, 0)
+
+
+def test_a_variable_rate_becomes_constant_and_lasts_as_long(folder: Path, to: Path) -> None:
+    source = folder / "vfr.mkv"
+    shown = "between(mod(n,7),0,2)+eq(mod(n,7),5)"
+    picture = f"testsrc2=size=64x48:rate=50:duration=1,select='{shown}'"
+    small_clips.ffmpeg("-f", "lavfi", "-i", picture, "-fps_mode", "passthrough", "-c:v", "ffv1", source)
+    out = to / "out.mkv"
+    result = run(Job(input=str(source), output=str(out), rate="50", encode=EncodeOptions(codec=Codec.FFV1)))
+    sums = small_clips.frame_sums(out)
+    slots = [round((t - times_of(source)[0]) * 50) for t in times_of(source)]
+    assert [sums[slot] for slot in slots] == small_clips.frame_sums(source)
+    assert abs(result.duration - prepare(Job(input=str(source), rate="50")).timeline.duration) < Fraction(1, 50)
+
+
+def test_a_cut_is_told_by_its_source_frame(folder: Path, to: Path) -> None:
+    source = folder / "cut.mp4"
+    pictures = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "mandelbrot=s=64x48:r=25"]
+    joined = "[1:v]trim=duration=0.4,setpts=PTS-STARTPTS,format=yuv420p[b];[0:v]format=yuv420p[a];[a][b]concat"
+    small_clips.ffmpeg(*pictures, "-filter_complex", joined, "-c:v", "libx264", "-qp", "10", source)
+    result = run(Job(input=str(source), output=str(to / "out.mp4"), rate="50"))
+    assert result.cuts == (9,)
+    assert result.facts()["cuts"] == [9]
+
+
+def test_an_existing_result_is_replaced_only_when_asked(source: Path, to: Path) -> None:
+    out = to / "out.mp4"
+    out.write_text("precious")
+    with pytest.raises(OutputError, match="-y"):
+        run(Job(input=str(source), output=str(out), rate="50"))
+    assert out.read_text() == "precious"
+    run(Job(input=str(source), output=str(out), rate="50", overwrite=True))
+    assert len(times_of(out)) == 50
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(source: Path, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = to / "out.mp4"
+
+    def slow_mux(*arguments: Any, **named: Any) -> None:
+        mux(*arguments, **named)
+        out.write_text("precious")
+
+    monkeypatch.setattr(room, "mux", slow_mux)
+    with pytest.raises(OutputError, match="appeared"):
+        run(Job(input=str(source), output=str(out), rate="50"))
+    assert out.read_text() == "precious"
+
+
+def test_a_result_that_is_not_as_planned_is_thrown_away(
+    source: Path, to: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(segments: Any, *arguments: Any, **named: Any) -> None:
+        mux(segments[:-1], *arguments, **named)
+
+    monkeypatch.setattr(room, "mux", forgetful)
+    monkeypatch.setattr(
+        "interp_cli.job.prepare.make_plan", lambda t, r: make_plan(t, r, segment_seconds=Fraction(1, 2))
+    )
+    with pytest.raises(VfiError, match="not as planned") as caught:
+        run(Job(input=str(source), output=str(to / "out.mp4"), rate="60"))
+    assert caught.value.exit_code == 1
+    assert not list(to.iterdir())
+
+
+def test_a_full_disk_is_told_as_such(source: Path, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise FfmpegError(
+            "ffmpeg could not write", last_lines=("av_interleaved_write_frame(): No space left on device",)
+        )
+
+    monkeypatch.setattr(room, "mux", full)
+    with pytest.raises(StoppedError, match="full") as caught:
+        run(Job(input=str(source), output=str(to / "out.mp4"), rate="50"))
+    assert caught.value.exit_code == 9
+    assert not list(to.iterdir())
+
+
+def test_an_error_while_frames_are_made_leaves_nothing(source: Path, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise WeightsError("broken")
+
+    monkeypatch.setattr(room, "make_interpolator", broken)
+    with pytest.raises(WeightsError):
+        run(Job(input=str(source), output=str(to / "out.mp4"), rate="50"))
+    assert not list(to.iterdir())
+
+
+def test_a_stop_while_frames_are_made_leaves_nothing(source: Path, to: Path) -> None:
+    stop = Stop()
+
+    class Impatient(Silent):
+        def advance(self) -> None:
+            stop.signum = stop.signum or 15
+
+    with pytest.raises(InterruptedBySignal) as caught:
+        run(Job(input=str(source), output=str(to / "out.mp4"), rate="50"), progress=Impatient(), stop=stop)
+    assert caught.value.exit_code == 143
+    assert not list(to.iterdir())
+
+
+def test_the_work_directory_is_hidden_beside_the_output_and_vanishes(to: Path) -> None:
+    with pytest.raises(ZeroDivisionError), work_directory(to / "out.mp4", stop=Stop()) as work:
+        assert work.parent == to
+        assert work.name.startswith(".out.mp4.vfi-")
+        (work / "file").write_text("x")
+        raise ZeroDivisionError
+    assert not list(to.iterdir())
+
+
+def test_facts_are_plain_values_with_exact_rates(source: Path, to: Path) -> None:
+    facts = run(Job(input=str(source), output=str(to / "out.mp4"), rate="59.94")).facts()
+    assert facts["rate"] == "60000/1001"
+    assert facts["source_rate"] == "25/1"
+    assert facts["frames"] == facts["copied"] + facts["made"]
+    assert facts["weights"] == {"name": "fast", "sha256": find("fast").sha256}
+    assert facts["streams"][0]["action"] == "copy"
+
+
+def test_stills_stand_at_their_times_whatever_their_order(to: Path) -> None:
+    for name, value in (("a", 40), ("b", 240)):
+        cv2.imwrite(str(to / f"{name}.png"), np.full((40, 50), value, np.uint8))
+    times = (Fraction(3, 4), Fraction(1, 5))
+    named: Any = {"engine": EngineOptions(scene_detect=False), "overwrite": False}
+    where = f"{to}/new/"
+    written = make_stills(str(to / "a.png"), str(to / "b.png"), times, where, **named, progress=Silent(), stop=Stop())
+    values = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in written]
+    assert [np.unique(value).tolist() for value in values if value is not None] == [[190], [80]]
+    assert all(path.parent == to / "new" for path in written)
+
+
+def test_names_of_stills(tmp_path: Path) -> None:
+    half, three = (Fraction(1, 2),), even_times(3)
+    assert three == (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))
+    assert names_for("x/a.png", "x/b.png", half, None) == [Path("x/a_b_0.5.png")]
+    assert names_for("a.png", "b.png", half, "out.tiff") == [Path("out.tiff")]
+    assert names_for("a.png", "b.png", three, "f_%02d.png")[-1] == Path("f_03.png")
+    assert names_for("a.png", "b.png", three, "f_%d.png")[-1] == Path("f_3.png")
+    assert names_for("a.png", "b.png", three, f"{tmp_path}/") == [tmp_path / f"a_b_00{k}.png" for k in (1, 2, 3)]
+    assert names_for("a.png", "b.png", three, None)[0] == Path("a_b_001.png")
+    with pytest.raises(VfiError, match="pattern"):
+        names_for("a.png", "b.png", three, "out.png")
