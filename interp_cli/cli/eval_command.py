@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interp_cli.cli.grammar import VfiCommand
 from interp_cli.options import EngineOptions, Precision, Tta
 
 if TYPE_CHECKING:
     from interp_cli.quality.evaluate import Rebuild, Score
 
 
-@click.command("eval", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("eval", cls=VfiCommand)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("-m", "--model", default="fast", show_default=True, help="Weights: a name or a .safetensors file.")
 @click.option(
@@ -76,15 +77,18 @@ def eval_command(
       vfi eval clip.mp4 --gap 8 --frames 0
       vfi eval triplets/ -m new.safetensors --json
     """
-    from interp_cli.quality.evaluate import table
+    from interp_cli.job.network import make_interpolator
+    from interp_cli.quality.evaluate import engine, table
 
     options = EngineOptions(model=model, device=device, precision=Precision(precision), tta=Tta(tta))
-    rebuild, name, digest = _engine(options)
+    interpolator, entry, _ = make_interpolator(options, note=lambda text: click.echo(f"vfi: {text}", err=True))
     wanted = {"gap": gap, "frames": frames or None, "short_side": short_side or None}
-    rows = [row for path in paths for row in _scores(path, rebuild, ffmpeg_path, wanted)]
+    rows = [row for path in paths for row in _scores(path, engine(interpolator), ffmpeg_path, wanted)]
     if as_json:
         clips = [{"clip": clip, **asdict(score)} for clip, score in rows]
-        click.echo(json.dumps({"weights": name, "sha256": digest, **wanted, "clips": clips, "mean": _mean(rows)}))
+        click.echo(
+            json.dumps({"weights": entry.name, "sha256": entry.sha256, **wanted, "clips": clips, "mean": _mean(rows)})
+        )
     else:
         click.echo(table(rows))
 
@@ -112,23 +116,6 @@ def _scores(
     for folder in triplets:
         rows.append((folder.name, mean_score(score_sample(rebuild, triplet_sample(folder)))))
     return rows
-
-
-def _engine(options: EngineOptions) -> tuple[Rebuild, str, str]:
-    """The engine as a method, and the name and sha256 of its weights."""
-    import torch
-
-    from interp_cli import weights
-    from interp_cli.engine.interpolate import Interpolator, network_dtype
-    from interp_cli.quality.evaluate import engine
-
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    network, entry = weights.load(options.model, device=device)
-    dtype = network_dtype(options.precision, device)
-    interpolator = Interpolator(network, device=device, dtype=dtype, options=options)
-    return engine(interpolator), entry.name, entry.sha256
 
 
 def _mean(rows: list[tuple[str, Score]]) -> dict[str, float]:
