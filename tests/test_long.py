@@ -38,7 +38,7 @@ def test_an_hour_of_film_at_59_94_does_not_drift_by_one_tick(tmp_path: Path, mon
     monkeypatch.setenv("VFI_WEIGHTS", str(small_clips.weights(tmp_path / "weights")))
 
     def blend(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, Any, str]:
-        return Interpolator(LinearBlend(), options=options), find("fast"), "cpu"
+        return Interpolator(LinearBlend(), options=options, hold_still=False), find("fast"), "cpu"
 
     monkeypatch.setattr(room, "make_interpolator", blend)
     source = small_clips.clip(tmp_path / "hour.mp4", rate="24000/1001", seconds="3600", size="16x16", sound=False)

@@ -249,13 +249,17 @@ def _conversion(
     return tuple(filters), color, tuple(notes)
 
 
+_OPTION_NAMES = {"gbr": "rgb"}, {"bt470m": "gamma22", "bt470bg": "gamma28"}  # where options are called otherwise
+
+
 def color_options(color: Color) -> dict[str, str]:
     """`color` as options of an input or an output; nothing for what the source does not say."""
+    matrices, transfers = _OPTION_NAMES
     names = {
         "color_range": color.range,
-        "colorspace": color.matrix,
+        "colorspace": matrices.get(color.matrix or "", color.matrix),
         "color_primaries": color.primaries,
-        "color_trc": color.transfer,
+        "color_trc": transfers.get(color.transfer or "", color.transfer),
         "chroma_sample_location": color.location,
     }
     return {key: value for key, value in names.items() if value is not None}

@@ -31,6 +31,7 @@ _ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
 }
 _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
+_OPUS_LATER = "setts=ts=TS+0.0065/TB"  # ffmpeg 5.1 writes Opus' delay to Matroska without adding it to the times
 _APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
 
 
@@ -55,7 +56,7 @@ def mux(
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
-    zero = trim[0] if trim else min(info.start, video_start)
+    zero = trim[0] if trim else min(video_start, max(info.start, Fraction(0)))  # sound may start just below 0
     plan = _Plan(
         info=info,
         container=container,
@@ -66,17 +67,18 @@ def mux(
         zero=zero,
         span=None if trim is None else trim[1] - trim[0],
         ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=trim[1] if trim else None),
+        old=ffmpeg.version < (6, 0),
         coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
     listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
     try:
         listing.write_text(concat_list(segments, rate), encoding="utf-8")
-        inputs = [plan.joined(listing, video_start, ffmpeg), plan.original()]
+        inputs = [plan.joined(listing, video_start), plan.original()]
         if info.chapters:
             text = retimed_chapters(info, ffmpeg=ffmpeg, zero=plan.zero, slow=slow, end=plan.length)
             chapters.write_text(text, encoding="utf-8")
             inputs.append(Input(file_url(chapters.name), {"f": "ffmetadata"}))
-        options = plan.options(ffmpeg)
+        options = plan.options()
         output = Output(file_url(out.resolve()), tuple(plan.maps()), options)
         run(ffmpeg, inputs, [output], doing=f"write {out.name}", cwd=folder)
     finally:
@@ -124,6 +126,7 @@ class _Plan:
     slow: Fraction
     zero: Fraction  # s, the source time that becomes 0
     span: Fraction | None  # s of source, if trimmed
+    old: bool  # an ffmpeg before 6
     coded: VideoStream  # the segments' stream
     ends: Mapping[int, Fraction]  # s of the output, by stream number: where stretched sound ends
 
@@ -134,10 +137,10 @@ class _Plan:
             return None
         return max(self.span * self.slow, Fraction(self.frames - 1) / self.rate + Fraction(1, 1000))
 
-    def joined(self, listing: Path, video_start: Fraction, ffmpeg: Ffmpeg) -> Input:
+    def joined(self, listing: Path, video_start: Fraction) -> Input:
         """The segments, as one input that starts when the video does."""
         options: dict[str, Value] = {"f": "concat", "safe": 0, "protocol_whitelist": "file,pipe"}
-        if self.info.video.rotation and ffmpeg.version >= (6, 0):
+        if self.info.video.rotation and not self.old:
             options["display_rotation"] = counter_clockwise(self.info.video)
         return Input(file_url(listing.name), {**options, "itsoffset": seconds((video_start - self.zero) * self.slow)})
 
@@ -151,7 +154,7 @@ class _Plan:
         for fate in self.kept:
             yield f"1:{fate.index}"
 
-    def options(self, ffmpeg: Ffmpeg) -> dict[str, Value]:
+    def options(self) -> dict[str, Value]:
         """All options of the output."""
         options: dict[str, Value] = {
             "map_metadata": "1",
@@ -164,19 +167,21 @@ class _Plan:
         for n, fate in enumerate(self.kept, start=1):
             options[f"map_metadata:s:{n}"] = f"1:s:{fate.index}"
             options.update({f"{key}:{n}": value for key, value in self._stream(fate).items()})
-        options.update(self._video(ffmpeg))
+        options.update(self._video())
         if self.length is not None:
             options["t"] = seconds(self.length)
         return {**options, **self._container()}
 
     def _stream(self, fate: Fate) -> dict[str, str]:
-        timed = fate.kind in ("audio", "subtitle", "data")
+        cut = self.span is not None and fate.kind in ("audio", "subtitle", "data")
+        options = {} if fate.action == "copy" else dict(_ENCODERS[str(fate.to_codec)])
+        if (fate.to_codec or fate.codec) == "opus" and self.container in ("matroska", "webm") and self.old:
+            options["bsf"] = _OPUS_LATER
         if fate.action == "copy":
-            return {"copypriorss": "0"} if timed and self.span is not None else {}
-        options = dict(_ENCODERS[str(fate.to_codec)])
+            return {**options, "copypriorss": "0"} if cut else options
         if fate.kind == "audio" and (filters := self._sound(self.ends.get(fate.index))):
             options["filter"] = filters
-        if fate.kind == "subtitle" and self.span is not None:
+        if fate.kind == "subtitle" and cut:
             options["bsf"] = "noise=amount=0:drop=lt(pts\\,0)"  # copypriorss is for copied streams only
         return options
 
@@ -191,9 +196,9 @@ class _Plan:
         steps += [f"atempo={float(tempo):.12f}"] if tempo != 1 else []
         return ",".join([*steps, f"apad,atrim=end={seconds(end)}"] if end else steps)  # atempo drops up to 80 ms
 
-    def _video(self, ffmpeg: Ffmpeg) -> dict[str, Value]:
+    def _video(self) -> dict[str, Value]:
         options: dict[str, Value] = {}
-        if self.info.video.rotation and ffmpeg.version < (6, 0):
+        if self.info.video.rotation and self.old:
             turned = f"rotate={counter_clockwise(self.info.video)}"
             options["metadata:s:0"] = [*(f"{tag}=" for tag in _STALE), turned]
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
@@ -207,7 +212,8 @@ class _Plan:
             return {"f": self.container}
         ticks = self.rate.numerator
         ticks *= -(-_LEAST_TIMESCALE // ticks)
-        tagged = any(key.startswith(_APPLE) for key, _ in self.info.tags)
+        pictured = any(fate.kind == "video" for fate in self.kept)  # ffmpeg writes no cover beside tags of that kind
+        tagged = any(key.startswith(_APPLE) for key, _ in self.info.tags) and not pictured
         return {
             "f": self.container,
             "movflags": "+faststart+use_metadata_tags" if tagged else "+faststart",
