@@ -7,6 +7,7 @@ python docs/make_cli_reference.py --check   # exit code 1 when docs/cli.md is no
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,9 +32,8 @@ def the_group() -> click.Group:
 
 def commands(command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
     """(path, help text) of `command` and everything below it, such as ("vfi weights list", "Usage: ...")."""
-    context = click.Context(
-        command, parent=parent, info_name=command.name, terminal_width=WIDTH, max_content_width=WIDTH, color=False
-    )
+    own: dict[str, Any] = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, parent=parent, info_name=command.name, color=False, **own)
     yield context.command_path, click.unstyle(context.get_help()).rstrip()
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

@@ -9,7 +9,7 @@ VfiError                    1
 ├── FfmpegError             7  an ffmpeg child failed; carries its last lines
 ├── DeviceError             8  no such device, or out of memory at the smallest batch
 ├── StoppedError            9  stopped part-way (disk full, for example)
-├── InterruptedBySignal   130 / 143
+├── InterruptedBySignal   129 / 130 / 143
 └── DownstreamClosed      141  the reader of our stdout went away
 
 A message is one sentence for the person at the keyboard: what happened, to which file, what to type next.
@@ -32,6 +32,7 @@ class ExitCode(IntEnum):
     FFMPEG = 7
     DEVICE = 8
     STOPPED = 9
+    SIGHUP = 129
     SIGINT = 130
     DOWNSTREAM_CLOSED = 141
     SIGTERM = 143
@@ -97,11 +98,11 @@ class StoppedError(VfiError):
 
 
 class InterruptedBySignal(VfiError):  # noqa: N818 - named for what happened
-    """SIGINT or SIGTERM ended the job; nothing is left behind."""
+    """SIGINT, SIGTERM or SIGHUP ended the job; nothing is left behind."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(signum).name}")
-        self.exit_code = ExitCode.SIGTERM if signum == signal.SIGTERM else ExitCode.SIGINT
+        self.exit_code = ExitCode(128 + signum)
 
 
 class DownstreamClosed(VfiError):  # noqa: N818 - named for what happened

@@ -119,6 +119,7 @@ class JsonLines:
     def end(self, *, done: bool) -> None:
         """`{"event": "end", "ok": .., "done": .., "of": .., "frames_per_s": ..}`."""
         self._say("end", ok=done, done=self._done, of=self._of, frames_per_s=self._speed(self._clock()))
+        self._done = self._of = 0  # an input that fails before it starts must not repeat these
 
     def _speed(self, now: float) -> float:
         return round(self._done / max(now - self._begun, 1e-6), 2)

@@ -45,9 +45,14 @@ class WeightsEntry:
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for: $VFI_WEIGHTS if set, inside the package (wheel), beside it (checkout)."""
+    """Where weights are looked for: $VFI_WEIGHTS if set, inside the package (wheel), beside it (checkout).
+
+    Raises WeightsError when $VFI_WEIGHTS names no folder of weights.
+    """
     here = Path(__file__).parent
     own = os.environ.get("VFI_WEIGHTS")
+    if own and not (Path(own) / MANIFEST).is_file():
+        raise WeightsError(f"VFI_WEIGHTS names {own}, which is not a folder with a {MANIFEST}: correct or unset it")
     candidates = [Path(own)] if own else []
     candidates += [here / "weights", here.parent / "weights"]
     return [c for c in candidates if (c / MANIFEST).is_file()]
@@ -120,7 +125,10 @@ def load(name: str, *, device: str | torch.device = "cpu") -> tuple[IFNet, Weigh
     entry = find(name)
     if not entry.path.is_file():
         raise WeightsError(f"the weights file {entry.path} is missing: reinstall vfi, or choose others with -m")
-    content = entry.path.read_bytes()
+    try:
+        content = entry.path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"the weights file {entry.path} cannot be read ({error.strerror})") from error
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise WeightsError(f"the weights file {entry.path} was changed (its sha256 is wrong): reinstall vfi")
     if entry.network != NETWORK:
@@ -133,7 +141,7 @@ def load(name: str, *, device: str | torch.device = "cpu") -> tuple[IFNet, Weigh
     try:
         network = IFNet(Sizes.from_dict(json.loads(_header(content)["sizes"])))
         network.load_state_dict({k: v.float() for k, v in read(content).items()})
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{entry.path} does not hold the weights of a {NETWORK} network ({error})") from error
     return placed(network.eval().requires_grad_(False), device), entry
 
@@ -188,7 +196,7 @@ def _entry_of_file(path: Path) -> WeightsEntry:
     try:
         facts = _header(path.read_bytes())
         network = facts["network"]
-    except (ValueError, KeyError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not a weights file of vfi: {error}") from error
     return WeightsEntry(
         name=path.stem,

@@ -1,5 +1,6 @@
 """What the tests share: every ffmpeg there is, small clips made once per session, and no child left behind."""
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -54,8 +55,10 @@ def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
     folder = tmp_path_factory.mktemp("clips")
 
     def make(name: str, *args: object) -> Path:
-        path = folder / name
+        # one folder per recipe: test files may use one name for different clips
+        path = folder / hashlib.sha256(repr(args).encode()).hexdigest()[:12] / name
         if not path.exists():
+            path.parent.mkdir(exist_ok=True)
             tool(*args, path)
         return path
 

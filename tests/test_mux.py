@@ -144,8 +144,16 @@ def test_sound_stays_in_step_and_is_the_same_packets(
         assert len(digests) == 1
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mov", "nut"])
-@pytest.mark.parametrize("rate", [Fraction(60), Fraction(60000, 1001), Fraction(48000, 1001), Fraction(25, 2)])
+@pytest.mark.parametrize(
+    ("ending", "rate"),
+    [
+        ("mp4", Fraction(60)),
+        ("mp4", Fraction(60000, 1001)),
+        ("mp4", Fraction(25, 2)),
+        ("mov", Fraction(48000, 1001)),
+        ("nut", Fraction(60000, 1001)),
+    ],
+)
 def test_every_frame_stands_exactly_on_its_time_across_joins(
     ending: str, rate: Fraction, wheel: Ffmpeg, plain_mp4: Path, tmp_path: Path
 ) -> None:
@@ -239,8 +247,7 @@ def test_pcm_is_kept_where_it_can_be(
     assert probe(str(tmp_path / f"out.{ending}"), ffmpeg=ffmpeg).others[0].codec == expected
 
 
-@pytest.mark.parametrize("turn", [90, 180, 270])
-@pytest.mark.parametrize("ending", ["mp4", "mov"])
+@pytest.mark.parametrize(("turn", "ending"), [(90, "mp4"), (180, "mov"), (270, "mp4")])
 def test_rotation_is_carried(turn: int, ending: str, ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
     path, out = tmp_path / "turned.mp4", tmp_path / f"out.{ending}"
     tool("-display_rotation", -turn, "-i", plain_mp4, "-c", "copy", path)
@@ -281,7 +288,7 @@ def test_a_trimmed_part_has_the_sound_subtitles_and_chapters_of_that_part(
     assert ends[-1][1] == "two" and abs(ends[-1][0] - (end - begin)) < Fraction(2, 1000)
 
 
-@pytest.mark.parametrize(("slow", "ending"), [(Fraction(4), "mp4"), (Fraction(3, 2), "mkv"), (Fraction(8), "mov")])
+@pytest.mark.parametrize(("slow", "ending"), [(Fraction(8), "mp4"), (Fraction(3, 2), "mkv")])
 def test_slow_motion_stretches_sound_and_chapters_by_the_factor_and_keeps_the_pitch(
     slow: Fraction, ending: str, ffmpeg: Ffmpeg, full_mkv: Path, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interp_cli.cli import shared
-from interp_cli.cli.grammar import FACTOR, RATE, Session, VfiCommand, option, together
-from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, VfiError
+from interp_cli.cli.grammar import FACTOR, RATE, Session, VfiCommand, one_of, option, together
+from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError
 from interp_cli.options import AudioInSlowMotion, ProgressStyle
 from interp_cli.progress import Progress, make_progress
 
@@ -58,8 +58,8 @@ _SAID = [shared.progress_option, shared.json_option, shared.quiet_option, shared
     shared.no_audio_option,
     *_SAID,
 )  # fmt: skip
-@click.pass_obj
-def upsample(session: Session, /, **values: Any) -> int:
+@click.pass_context
+def upsample(ctx: click.Context, /, **values: Any) -> int:
     """Give videos more frames per second.
 
     The result lasts as long as the source, with its sound, subtitles and tags.
@@ -69,12 +69,12 @@ def upsample(session: Session, /, **values: Any) -> int:
       vfi upsample clip.mov --factor 2 -c ffv1 -o lossless.mkv
       vfi upsample *.mp4 --fps 60 -o smooth/ --dry-run
     """
-    fps, factor = values["fps"], values["factor"]
+    fps, factor = one_of(ctx, "fps", "factor")
     if (fps is None) == (factor is None):
         raise UsageError(
             "say how many frames per second: either --fps, such as --fps 60, or --factor, such as --factor 2"
         )
-    return _convert(session, values, rate=fps if factor is None else f"{factor}x")
+    return _convert(ctx.ensure_object(Session), values, rate=fps if factor is None else f"{factor}x")
 
 
 @click.command(cls=VfiCommand)
@@ -109,12 +109,14 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
     inputs = (*values["inputs"], *values["more_inputs"])
     if not inputs:
         raise UsageError("no input: give the name of a video, such as vfi upsample clip.mp4 --fps 60")
-    from interp_cli.job.output import is_folder
+    from interp_cli.job.output import is_folder, make_folder
     from interp_cli.job.prepare import Job
 
     output = values["output"]
     if len(inputs) > 1 and output is not None and not is_folder(output):
-        raise UsageError(f"{len(inputs)} inputs cannot all become {output}: give a folder that exists with -o")
+        raise UsageError(f"{len(inputs)} inputs cannot all become {output}: give a folder with -o, such as {output}/")
+    if output is not None and is_folder(output) and not values["dry_run"]:
+        make_folder(output)
     template = Job(
         input="",
         output=output,
@@ -129,7 +131,7 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
         encode=shared.encode_of(values),
         ffmpeg=values["ffmpeg"],
     )
-    jobs = [replace(template, input=path) for path in inputs]
+    jobs = [replace(template, input=path, protected=inputs) for path in inputs]
     style = ProgressStyle(values["progress"])
     progress = make_progress(style, stream=sys.stderr, quiet=values["quiet"])
     return _run_all(jobs, session, progress, dry_run=values["dry_run"], as_json=values["as_json"])
@@ -151,21 +153,21 @@ def _run_all(jobs: list[Job], session: Session, progress: Progress, *, dry_run: 
             outcomes.append(_run_one(job, session, progress, dry_run=dry_run, as_text=not as_json, taken=taken))
         except (InterruptedBySignal, DownstreamClosed):
             raise
-        except VfiError as error:
+        except Exception as error:  # a bug that one file meets must not cost the others
             from interp_cli.cli.entry import tell
 
-            tell(error, session)
-            code = code or int(error.exit_code)
-            outcomes.append({"input": job.input, "error": str(error), "exit_code": int(error.exit_code)})
+            ended = tell(error, session)
+            code = code or ended
+            outcomes.append({"input": job.input, "error": str(error), "exit_code": ended})
     if as_json:
         click.echo(json.dumps({"results": outcomes}))
     progress.note(_summary(outcomes))
     return code
 
 
-def _summary(outcomes: Iterable[dict[str, Any]]) -> str:
+def _summary(outcomes: Sequence[dict[str, Any]]) -> str:
     failed = [outcome["input"] for outcome in outcomes if "error" in outcome]
-    done = len(list(outcomes)) - len(failed)
+    done = len(outcomes) - len(failed)
     return f"{done} done, {len(failed)} failed" + (
         f" ({', '.join(map(click.format_filename, failed))})" if failed else ""
     )

@@ -37,6 +37,7 @@ Exit codes:
   7    ffmpeg failed; its last lines are shown
   8    no such device, or out of memory at the smallest batch
   9    stopped part-way, for example by a full disk
+  129  the terminal was closed (SIGHUP)
   130  interrupted with Ctrl-C
   141  the reader of standard output went away
   143  ended by SIGTERM
@@ -52,7 +53,7 @@ commands. A config file may set options too: see --config of a command.
     "vfi",
     cls=VfiGroup,
     epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VFI", "max_content_width": 100},
+    context_settings={"auto_envvar_prefix": "VFI", "max_content_width": 100},
 )
 @click.version_option(
     interp_cli.__version__, prog_name="vfi", message="%(prog)s %(version)s", help="Show the version and exit."
@@ -74,6 +75,8 @@ for _command in (upsample, slowmo, frames, probe, eval_command, doctor, weights,
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     quieten_threads()
+    if sys.stderr is None:  # closed with 2>&-: work on without a word
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the life of the process
     session = Session()
     with _signals(session):
         code = run(arguments, session)
@@ -156,7 +159,7 @@ def quieten_threads() -> None:
 
 @contextmanager
 def _signals(session: Session) -> Iterator[None]:
-    """SIGINT and SIGTERM (and Windows' SIGBREAK) ask the session to stop."""
+    """SIGINT, SIGTERM and SIGHUP (a closed terminal; Windows: SIGBREAK) ask the session to stop."""
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         session.stop.request(int(signal.SIGINT) if signum == getattr(signal, "SIGBREAK", None) else signum)
@@ -164,6 +167,8 @@ def _signals(session: Session) -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if sys.platform == "win32":
         numbers.append(signal.SIGBREAK)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to be left alone
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield

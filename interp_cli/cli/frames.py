@@ -26,7 +26,7 @@ from interp_cli.progress import make_progress
     type=BETWEEN,
     multiple=True,
     metavar="T",
-    help="Time between A (0) and B (1): 0.5 or 1/3; may be repeated.",
+    help="Time between A (0) and B (1): 0.5 or 1/3; may be repeated.  [default: 0.5]",
 )
 @option(
     "-n",
@@ -62,10 +62,10 @@ def frames(session: Session, /, first: str, second: str, **values: Any) -> int:
     from interp_cli.job.stills import even_times, make_stills
 
     times: tuple[Fraction, ...] = values["times"]
-    if bool(times) == (values["number"] is not None):
-        raise UsageError("say which pictures: either --time, such as --time 0.5, or -n, such as -n 7")
+    if times and values["number"] is not None:
+        raise UsageError("say which pictures: either --time, such as --time 0.5, or -n, such as -n 7, not both")
     progress = make_progress(ProgressStyle(values["progress"]), stream=sys.stderr, quiet=values["quiet"])
-    times = times or even_times(values["number"])
+    times = times or even_times(values["number"] or 1)
     written = make_stills(
         first,
         second,

@@ -12,11 +12,12 @@ from fractions import Fraction
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from interp_cli.cli import settings
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, StoppedError, UsageError
 from interp_cli.job.stop import Stop
-from interp_cli.options import check_device_name
+from interp_cli.options import Codec, check_device_name
 from interp_cli.timeline import parse_rate, parse_time
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -54,6 +55,17 @@ def option(*names: str, section: str = "Options", **attributes: Any) -> Callable
     return click.option(*names, cls=Option, section=section, **attributes)
 
 
+def one_of(ctx: click.Context, *names: str) -> list[Any]:
+    """The values of options that exclude one another, without those that a stronger source overrules.
+
+    What was typed overrules the environment, and that the config file.
+    """
+    order = [ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP]
+    given = {name: ctx.get_parameter_source(name) for name in names if ctx.params[name] is not None}
+    strongest = next((source for source in order if source in given.values()), None)
+    return [ctx.params[name] if given.get(name) is strongest and name in given else None for name in names]
+
+
 @contextmanager
 def _meaning_kept(ctx: click.Context | None = None) -> Iterator[None]:
     """KeyboardInterrupt (which our signal handlers raise too) and closed pipes as errors of ours.
@@ -74,6 +86,11 @@ def _meaning_kept(ctx: click.Context | None = None) -> Iterator[None]:
 
 
 class _Interruptible(click.Command):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # for each command, not only the top: click keeps the help option that was made for the first context it saw
+        kwargs["context_settings"] = {"help_option_names": ["-h", "--help"], **kwargs.get("context_settings", {})}
+        super().__init__(*args, **kwargs)
+
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
@@ -161,8 +178,11 @@ def _factor(text: str) -> Fraction:
 
 
 def _between(text: str) -> Fraction:
-    value = _factor(text)
-    if value >= 1:
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(0)
+    if not 0 < value < 1:
         raise UsageError(f"{text} is not between the two pictures: give a time between 0 and 1, such as 0.5 or 1/3")
     return value
 
@@ -190,6 +210,17 @@ BETWEEN = _Value("time", _between)
 BATCH = _Value("auto|n", _batch)
 DEVICE = _Value("device", check_device_name)
 PAIR = _Value("key=value", _pair)
+
+
+def _codec(text: str) -> str:
+    name = _CODEC_ALIASES.get(text.lower(), text.lower())
+    if name not in list(Codec):
+        raise UsageError(f"{text!r} is not one of {', '.join(Codec)}")
+    return name
+
+
+_CODEC_ALIASES = {"x264": "h264", "libx264": "h264", "avc": "h264", "x265": "hevc", "libx265": "hevc", "h265": "hevc"}
+CODEC = _Value("codec", _codec)
 
 
 def choice(values: type[StrEnum]) -> click.Choice[str]:

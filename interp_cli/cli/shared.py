@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from interp_cli.cli.grammar import BATCH, DEVICE, PAIR, TIME, choice, option, together, verbosity
+from interp_cli.cli.grammar import BATCH, CODEC, DEVICE, PAIR, TIME, choice, option, together, verbosity
 from interp_cli.options import (
     AudioInSlowMotion,
     Codec,
@@ -59,7 +59,7 @@ engine_options = together(
 
 scene_options = together(
     option(
-        "--scene-threshold", section=_ENGINE, type=click.FloatRange(min=0), default=0.3, show_default=True,
+        "--scene-threshold", section=_ENGINE, type=click.FloatRange(0, 1), default=0.3, show_default=True,
         metavar="X", help="How different frames must be for a cut, 0 to 1; lower finds more cuts.",
     ),
     option("--no-scene-detect", section=_ENGINE, is_flag=True, help="Make frames across cuts too."),
@@ -67,16 +67,24 @@ scene_options = together(
 
 range_options = together(
     option(
-        "--start", section="Part", type=TIME, metavar="TIME", help="Begin here: seconds, 1:30, 00:01:30.5 or 1500ms."
+        "--start",
+        section="Part",
+        type=TIME,
+        metavar="TIME",
+        help="Begin with the frame shown here: seconds, 1:30, 00:01:30.5 or 1500ms.",
     ),
     option(
-        "--end", section="Part", type=TIME, metavar="TIME", help="End here, counted from the video's beginning too."
+        "--end",
+        section="Part",
+        type=TIME,
+        metavar="TIME",
+        help="End with the frame shown until here, counted from the video's beginning too.",
     ),
 )
 
 encode_options = together(
     option(
-        "-c", "--codec", section=_VIDEO, type=choice(Codec),
+        "-c", "--codec", section=_VIDEO, type=CODEC, metavar="|".join(Codec),
         help="Video codec.  [default: h264; hevc for more than 8 bits; what the container takes]",
     ),
     option(
@@ -107,8 +115,8 @@ overwrite_option = option(
 dry_run_option = option("--dry-run", section=_RESULT, is_flag=True, help="Print the plan; write nothing.")
 
 ffmpeg_option = option(
-    "--ffmpeg", section=_VIDEO, envvar="VFI_FFMPEG", type=click.Path(), metavar="FILE",
-    help="The ffmpeg to use.  [default: the one on PATH, then that of imageio-ffmpeg]",
+    "--ffmpeg", section=_VIDEO, type=click.Path(), metavar="FILE",
+    help="The ffmpeg to use.  [default: VFI_FFMPEG, the one on PATH, then that of imageio-ffmpeg]",
 )  # fmt: skip
 
 verbose_option = option(

@@ -30,7 +30,7 @@ def source_lines(info: MediaInfo, timeline: Timeline) -> Iterator[str]:
     if video.sar != 1:
         shape += f", pixels {video.sar.numerator}:{video.sar.denominator}"
     if video.rotation:
-        shape += f", shown rotated by {video.rotation} degrees"
+        shape += f", shown rotated by {video.rotation} degrees clockwise"
     color = video.color
     named = [part for part in (color.matrix, color.primaries, color.transfer, color.range) if part]
     kind = "constant" if timeline.is_cfr else "variable, mean"
@@ -44,7 +44,7 @@ def source_lines(info: MediaInfo, timeline: Timeline) -> Iterator[str]:
     for stream in info.others:
         facts = [stream.codec]
         facts += [f"{stream.sample_rate} Hz"] if stream.sample_rate else []
-        facts += [f"{stream.channels} channels"] if stream.channels else []
+        facts += [f"{stream.channels} channel{'s' * (stream.channels != 1)}"] if stream.channels else []
         facts += [text for text in (stream.language, stream.title) if text]
         yield f"{stream.kind:9} {', '.join(facts)} (stream {stream.index})"
     if info.chapters:
@@ -58,11 +58,12 @@ def plan_lines(work: Prepared) -> Iterator[str]:
     plan = work.plan
     yield from source_lines(work.info, work.timeline)
     if work.trim is not None:
-        yield f"part      frames {work.numbers.start} to {work.numbers.stop - 1}, {decimal(work.part.duration)} s"
+        begin, end = (decimal(t - work.timeline.start) for t in (work.part.start, work.part.end))
+        yield f"part      {begin} s to {end} s (whole frames: {work.numbers.start} to {work.numbers.stop - 1})"
     if work.job.slow != 1:
         yield f"speed     {decimal(work.job.slow)} times slower"
     yield f"output    {click.format_filename(str(work.output))} ({work.container})"
-    yield f"grid      {rate_text(plan.rate)}, {plan.frames} frames, {decimal(plan.duration)} s"
+    yield f"result    {rate_text(plan.rate)}, {plan.frames} frames, {decimal(plan.duration)} s"
     yield f"frames    {plan.copied} copied, {plan.made} made (fewer where the picture cuts)"
     yield f"encoder   {work.encoding.description}"
     for fate in work.fates:

@@ -83,7 +83,11 @@ class Interpolator:
                 waiting, jobs = [], 0
             waiting.append(item)
             jobs += isinstance(item, Job)
-            if jobs == 0 or (self.mode is Mode.DIRECT and jobs >= (self._maker.batch or 1)):
+            batch = self._maker.batch or 1
+            # A copy after work ends its pair, so flushing there is safe for bisection too; it keeps a long still
+            # passage from being held in memory until the next frame has to be made.
+            idle = not isinstance(item, Job) and len(waiting) > 2 * batch
+            if jobs == 0 or idle or (self.mode is Mode.DIRECT and jobs >= batch):
                 yield from self._flush(waiting, color)
                 waiting, jobs = [], 0
         yield from self._flush(waiting, color)

@@ -116,7 +116,9 @@ class Maker:
             times.setdefault((job.left, job.right), []).append(job.t)
         plans = {ends: levels(ts) for ends, ts in times.items()}
         nodes = {(ends, Fraction(k)): ends[k] for ends in plans for k in (0, 1)}
-        wanted = {((job.left, job.right), job.t): n for n, job in enumerate(jobs)}
+        wanted: dict[tuple[tuple[Source, Source], Fraction], list[int]] = {}
+        for n, job in enumerate(jobs):
+            wanted.setdefault(((job.left, job.right), job.t), []).append(n)
         out: dict[int, Planes] = {}
         for depth in range(max(map(len, plans.values()), default=0)):
             steps = [
@@ -126,8 +128,7 @@ class Maker:
             made = (one for frames in self._made(pairs, color) for one in frames.each())
             for (ends, step), frames in zip(steps, made, strict=True):
                 key = (ends, step.t)
-                if key in wanted:
-                    n = wanted[key]
+                for n in wanted.get(key, ()):
                     out[n] = on_device.download(frames, [jobs[n].pts])[0]
                 if last_use(plans[ends]).get(step.t, -1) > depth:
                     nodes[key] = Source(None, frames)

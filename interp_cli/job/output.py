@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,7 +24,12 @@ def check_input(path: str) -> None:
     if path == "-":
         raise UsageError("reading from standard input is not possible yet: give the name of a file")
     place = Path(path)
-    if not place.exists():
+    try:
+        found = place.exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be opened ({reason}): check the name") from None
+    if not found:
         raise InputError(f"{path} does not exist: check the name")
     if place.is_dir():
         raise InputError(f"{path} is a folder: give the files in it, such as {place / '*.mp4'}")
@@ -38,7 +43,15 @@ def check_input(path: str) -> None:
 
 def is_folder(text: str) -> bool:
     """Whether an -o text means a folder: it is one, or ends in a slash."""
-    return text.endswith(("/", os.sep)) or Path(text).is_dir()
+    return text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112 - which never raises, unlike Path.is_dir
+
+
+def make_folder(text: str) -> None:
+    """Make the folder that an -o text means, if its parent is there. Raises OutputError."""
+    try:
+        Path(text).mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {text} cannot be made ({error.strerror}): choose another with -o") from error
 
 
 def result_path(path: str, output: str | None, *, rate: Fraction, slow: Fraction, codec: Codec | None) -> Path:
@@ -68,12 +81,12 @@ def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool
         raise UsageError("writing to standard output is not possible yet: give the name of a file with -o")
     place = Path(output)
     try:
-        taken = place.exists()
-        if taken and any(place.samefile(path) for path in inputs if Path(path).exists()):
-            raise OutputError(f"{output} is the input itself: choose another name with -o")
+        taken = place.exists() or place.is_symlink()
+        if place.exists() and any(place.samefile(path) for path in inputs if Path(path).exists()):
+            raise OutputError(f"{output} is the input itself, or another input: choose another name with -o")
         if place.is_dir():
             raise OutputError(f"{output} is a folder: give the name of a file in it")
-        if taken and not place.is_file():
+        if place.exists() and not place.is_file():
             raise OutputError(f"{output} is not a regular file: give the name of a file with -o")
     except OSError as error:
         raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error
@@ -115,9 +128,15 @@ def work_directory(output: Path, *, stop: Stop) -> Iterator[Path]:
 
 def publish(finished: Path, output: Path, *, overwrite: bool) -> None:
     """Give the finished file its final name, at once. Raises OutputError if a file of that name appeared meanwhile."""
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} appeared while vfi was working: add -y to replace it, or choose another name")
     try:
+        if not overwrite:
+            with suppress(OSError):  # where the file system has no hard links, the check below is all there is
+                os.link(finished, output)
+                return
+            if output.exists() or output.is_symlink():
+                raise OutputError(
+                    f"{output} appeared while vfi was working: add -y to replace it, or choose another name"
+                )
         finished.replace(output)
     except OSError as error:
         raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error

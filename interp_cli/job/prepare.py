@@ -14,7 +14,7 @@ from interp_cli.media.mux import Fate, container_for, stream_fates
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import MediaInfo
 from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, Mode
-from interp_cli.timeline import Plan, Rate, Timeline, make_plan, parse_rate
+from interp_cli.timeline import Plan, Rate, Timeline, decimal, make_plan, parse_rate
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
 
@@ -41,6 +41,7 @@ class Job:
     audio: bool = True
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH
     overwrite: bool = False
+    protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
     engine: EngineOptions = field(default_factory=EngineOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     ffmpeg: str | None = None
@@ -86,6 +87,10 @@ class Prepared:
         said = list(self.encoding.notes)
         if self.rate.snapped_from is not None:
             said.append(f"--fps {self.rate.snapped_from} is taken as {self.rate.value} frames per second")
+        source = self.timeline.rate
+        if self.job.slow == 1 and self.rate.value <= source:
+            fewer = "no more" if self.rate.value == source else "fewer"
+            said.append(f"{decimal(self.rate.value)} frames per second is {fewer} than the source's {decimal(source)}")
         for fate in self.fates:
             if fate.action == "convert":
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
@@ -107,7 +112,7 @@ def prepare(job: Job) -> Prepared:
     """
     check_input(job.input)
     if job.output is not None and not is_folder(job.output):
-        check_output(job.output, inputs=(job.input,), overwrite=job.overwrite)
+        check_output(job.output, inputs=(job.input, *job.protected), overwrite=job.overwrite)
         container_for(job.output)
     weights = find_weights(job.engine.model)
     ffmpeg = find_ffmpeg(job.ffmpeg)
@@ -121,7 +126,7 @@ def prepare(job: Job) -> Prepared:
 
         check_mode(plan.targets(), job.engine.mode)
     output = result_path(job.input, job.output, rate=rate.value, slow=job.slow, codec=job.encode.codec)
-    check_output(output, inputs=(job.input,), overwrite=job.overwrite)
+    check_output(output, inputs=(job.input, *job.protected), overwrite=job.overwrite)
     container = container_for(output)
     return Prepared(
         job=job,

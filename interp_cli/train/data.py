@@ -67,6 +67,7 @@ class Sampler:
     def __init__(self, shots: list[Shot], *, seed: int, still_share: float = 0.2) -> None:
         self.shots = [s for s in shots if len(s.steps) >= 2]
         self.weights = [len(s.steps) ** 0.5 for s in self.shots]
+        self.largest = max((min(s.frames.shape[1:3]) for s in self.shots), default=0)  # px
         self.still_share = still_share
         self.random = random.Random(seed)
 
@@ -94,6 +95,10 @@ class Sampler:
         return stacked.view(count, layers, 3, side, side)
 
     def _shot(self, side: int) -> Shot:
+        if side > self.largest:
+            raise InputError(
+                f"crops of {side} px do not fit the shots, whose short sides are at most {self.largest} px"
+            )
         while True:
             shot = self.random.choices(self.shots, self.weights)[0]
             if min(shot.frames.shape[1:3]) >= side:
