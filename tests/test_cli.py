@@ -488,3 +488,41 @@ def test_a_signal_before_any_work_ends_with_its_code() -> None:
         child = subprocess.run([sys.executable, "-c", code], input=name, capture_output=True, text=True, check=False)
         assert child.returncode == status
         assert sentence(child.stderr) == f"vfi: interrupted by {signal.Signals[name].name}"
+
+
+def test_what_is_typed_overrules_the_other_way_to_say_the_rate(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VFI_UPSAMPLE_FACTOR", "3")
+    assert plan_of(capsys, clip)["rate"] == "75/1"
+    assert plan_of(capsys, clip, "--fps", "60")["rate"] == "60/1"
+    assert vfi("upsample", clip, "--fps", "60", "--factor", "2", "--dry-run") == ExitCode.USAGE
+
+
+def test_no_result_replaces_another_input_of_the_same_batch(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = clip.with_name("clip_50fps.mp4")
+    other.write_bytes(clip.read_bytes())
+    assert vfi("upsample", clip, other, "--fps", "50", "-y", "--dry-run", "--json") == ExitCode.OUTPUT
+    outcomes = json.loads(capsys.readouterr().out)["results"]
+    assert "another input" in outcomes[0]["error"]
+    assert "error" not in outcomes[1]
+
+
+@pytest.mark.parametrize(("asked", "encoder"), [("H264", "libx264"), ("x265", "libx265"), ("libx264", "libx264")])
+def test_codecs_go_by_the_names_that_people_type(
+    asked: str, encoder: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert encoder in str(plan_of(capsys, clip, "--fps", "50", "-c", asked)["encoder"])
+
+
+def test_weights_in_a_folder_that_is_none_are_a_weights_error(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VFI_WEIGHTS", "/nope")
+    assert vfi("upsample", clip, "--fps", "50", "--dry-run") == ExitCode.WEIGHTS
+    assert "VFI_WEIGHTS" in sentence(capsys.readouterr().err)
+
+
+def test_a_name_that_is_too_long_is_an_input_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert vfi("upsample", "x" * 300 + ".mp4", "--fps", "50") == ExitCode.INPUT
+    sentence(capsys.readouterr().err)

@@ -88,7 +88,7 @@ def test_a_batch_does_every_file_and_ends_with_the_first_failures_code(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Unix signals")
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_in_mid_job_leaves_no_file_and_no_child(
     signum: signal.Signals, code: int, media: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

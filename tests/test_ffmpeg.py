@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from interp_cli.media.ffmpeg import (
     log_ffmpeg,
     run,
     source,
+    stop_children,
 )
 
 ENDLESS = Input("testsrc2=s=320x180:r=1000", {"f": "lavfi"})
@@ -116,6 +119,22 @@ def test_an_option_given_a_list_is_repeated_and_one_given_none_has_no_value(whee
     assert argv.count("-i") == 2
 
 
+def test_a_file_name_that_is_not_utf8_is_passed_on_as_it_is(wheel: Ffmpeg) -> None:
+    assert "file:\udcff.mp4" in command_line(wheel, [source("\udcff.mp4")], [RAW])
+    assert command_line(wheel, [source("a.mp4")], [Output("file:\udcff.nut")])[-1] == "file:\udcff.nut"
+
+
+def test_a_relative_path_of_a_program_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = script(tmp_path / "mine", "echo 'ffmpeg version 7.0 Copyright'")
+    monkeypatch.chdir(tmp_path)
+    assert find_ffmpeg("./mine").path == path
+
+
+def test_a_program_that_is_gone_is_a_sentence(wheel: Ffmpeg) -> None:
+    with pytest.raises(MissingToolError, match="does not list its encoders"):
+        encoder_formats(replace(wheel, path="/no/such/ffmpeg"), "libx264")
+
+
 def test_a_failure_is_one_sentence_with_status_and_last_lines(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     with pytest.raises(FfmpegError) as caught:
         run(ffmpeg, [source(str(tmp_path / "none.mp4"))], [RAW], doing="open none.mp4")
@@ -172,6 +191,16 @@ def test_a_child_is_gone_when_the_generator_around_it_is_dropped(wheel: Ffmpeg) 
     generator.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_another_thread_can_end_all_children_at_once(ffmpeg: Ffmpeg) -> None:
+    asleep = Input("color=r=1", {"re": None, "f": "lavfi"})
+    timer, begun = threading.Timer(1, stop_children), time.monotonic()
+    timer.start()
+    with pytest.raises(FfmpegError, match="SIGKILL"):
+        run(ffmpeg, [asleep], [Output("-", (), {"f": "null"})], doing="wait")
+    timer.join()
+    assert time.monotonic() - begun < 10 and not room._living
 
 
 def is_alive(pid: int) -> bool:

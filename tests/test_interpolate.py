@@ -348,3 +348,25 @@ def test_results_may_be_used_outside_with_gradients_on() -> None:
     next(it)
     assert not torch.is_inference_mode_enabled()
     assert torch.is_grad_enabled()
+
+
+def test_a_long_still_passage_is_passed_on_and_not_held_until_the_next_made_frame() -> None:
+    moving, still = frame(0), frame(1, shift=4)
+    taken = 0
+
+    def source() -> Iterator[Planes]:
+        nonlocal taken
+        for n in range(400):
+            taken = n + 1
+            yield moving if n == 0 else Planes(n, still.data, still.format)
+
+    made = engine(LinearBlend(), batch=8).run(source(), targets(400, 2), color=COLOR)
+    most_held = max(taken - n // 2 for n, _ in enumerate(made))
+    assert most_held < 40
+
+
+def test_a_time_that_is_asked_for_twice_is_made_twice() -> None:
+    pair = clip(2)
+    wanted = [Target(n=n, pts=n, left=0, t=Fraction(1, 2)) for n in range(2)]
+    once, again = run(engine(LinearBlend(), mode=Mode.BISECT), pair, wanted)
+    assert most_difference(once, again) == 0
