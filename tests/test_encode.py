@@ -16,7 +16,7 @@ from interp_cli.media.encode import Encoder, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.formats import working_format
 from interp_cli.media.probe import probe, scan
-from interp_cli.media.types import PIXEL_FORMATS, Color, MediaInfo, Planes, VideoStream
+from interp_cli.media.types import PIXEL_FORMATS, Color, MediaInfo, Planes, VideoStream, luma_of_red_and_blue
 from interp_cli.options import Codec, EncodeOptions
 
 W, H, RATE = 64, 36, Fraction(60000, 1001)
@@ -149,6 +149,31 @@ def test_rgb_in_h264_is_bt709_within_rounding(ffmpeg: Ffmpeg, tmp_path: Path) ->
         luma = 0.2126 * r + 0.7152 * g + 0.0722 * b
         expected = (16 + 219 * luma / 255, 128 + 224 * (b - luma) / 1.8556 / 255, 128 + 224 * (r - luma) / 1.5748 / 255)
         assert all(np.abs(a - e).max() <= 1.01 for a, e in zip(after.data, expected, strict=True))
+
+
+@pytest.mark.parametrize("color", [Color(), BT709, JPEG, HDR], ids=["unlabelled", "bt709", "full range", "HDR"])
+@pytest.mark.parametrize(("pix_fmt", "target"), [("yuv420p", "bgr0"), ("yuv444p", "bgr0"), ("yuv420p10le", "gbrp10le")])
+def test_yuv_in_an_rgb_file_has_the_colours_that_it_means(
+    pix_fmt: str, target: str, color: Color, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    pixels, code = PIXEL_FORMATS[pix_fmt], (90, 100, 170)
+    scale = 1 << (pixels.depth - 8)
+    shapes = pixels.plane_shapes(W, H)
+    flat = tuple(np.full(s, v * scale, pixels.dtype) for s, v in zip(shapes, code, strict=True))
+    info = written(
+        tmp_path / "a.nut", source(pix_fmt, color), replace(FFV1, pix_fmt=target), [Planes(0, flat, pixels)], ffmpeg
+    )
+    (got,) = read(info, ffmpeg)
+    full = color.range == "pc"
+    y, u, v = (
+        (code[0] - (not full) * 16) / (255 if full else 219),
+        *((c - 128) / (255 if full else 224) for c in code[1:]),
+    )
+    kr, kb = luma_of_red_and_blue(color, H)
+    r, b = y + v * 2 * (1 - kr), y + u * 2 * (1 - kb)
+    g = (y - kr * r - kb * b) / (1 - kr - kb)
+    for plane, value in zip(got.data, (g, b, r), strict=True):
+        assert abs(plane.mean() / got.format.peak - value) < 1.5 / 255
 
 
 def test_the_pixels_shape_is_kept(ffmpeg: Ffmpeg, tmp_path: Path) -> None:

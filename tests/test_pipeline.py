@@ -12,6 +12,7 @@ import pytest
 from interp_cli.errors import FfmpegError, InputError, InterruptedBySignal
 from interp_cli.job.pipeline import LEAST_FRAMES, Cancelled, Channel, run_pipeline
 from interp_cli.job.stop import Stop
+from interp_cli.media.ffmpeg import Input, Output, child, find_ffmpeg
 from interp_cli.media.types import Planes, pixel_format
 
 GRAY = pixel_format("gray")
@@ -215,3 +216,23 @@ def test_a_request_outside_a_deferred_block_interrupts_at_once_and_inside_waits(
         other.request(signal.SIGINT)
     with pytest.raises(InterruptedBySignal):
         other.check()
+
+
+def test_a_signal_ends_a_decoder_that_has_not_given_a_frame_yet() -> None:
+    stop = Stop()
+
+    @contextmanager
+    def slow() -> Iterator[Iterator[Planes]]:
+        # ffmpeg itself holds the first frame back for a minute
+        endless = Input("color=size=16x16:rate=1/60", {"f": "lavfi", "re": None})
+        written = Output("pipe:1", (), {"f": "rawvideo", "vf": "trim=start_frame=1"})
+        with child(find_ffmpeg(), [endless], [written]) as running:
+            running.stdout.read(1)
+            yield iter(())
+
+    timer = threading.Timer(1.0, stop.request, [signal.SIGINT])
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(InterruptedBySignal):
+        run_pipeline(slow(), lambda frames: frames, lambda frames: [None for _ in frames].clear(), stop=stop)
+    assert time.monotonic() - begun < 10

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from interp_cli.job.stop import Stop
+from interp_cli.media.ffmpeg import stop_children
 from interp_cli.media.types import Planes
 
 QUEUE_BYTES = 64 << 20
@@ -129,6 +130,7 @@ def run_pipeline(
     def cancel() -> None:
         to_make.cancel()
         to_sink.cancel()
+        stop_children()  # a thread that waits for ffmpeg hears of nothing else
 
     def read() -> None:
         with source as frames:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from interp_cli.media.encoding import Encoding, choose_encoding, color_options
 from interp_cli.media.ffmpeg import Child, Ffmpeg, Input, Output, child, failure, file_url
-from interp_cli.media.types import Color, PixelFormat, Planes
+from interp_cli.media.types import Color, Family, PixelFormat, Planes
 
 __all__ = ["Encoder", "Encoding", "choose_encoding"]
 
@@ -43,7 +43,7 @@ class Encoder:
         self._shapes = format.plane_shapes(width, height)
         self._dtype = format.dtype
         self._ffmpeg = ffmpeg
-        self._pack = encoding.pix_fmt in ("bgr0", "bgra") and format.depth == 8
+        self._pack = encoding.pix_fmt in ("bgr0", "bgra") and format.family is Family.RGB and format.depth == 8
         name = encoding.pix_fmt if self._pack else format.name
         self._input = raw_input(name, width=width, height=height, rate=rate, color=color)
         self._output = Output(file_url(self.path), (), encoding.output_options(width=width, height=height, sar=sar))

@@ -9,7 +9,7 @@ from fractions import Fraction
 from interp_cli.errors import MissingToolError, UsageError
 from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats
 from interp_cli.media.formats import working_format
-from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
+from interp_cli.media.types import HD_LINES, PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
 from interp_cli.options import Codec, EncodeOptions
 
 _ENCODERS = {
@@ -44,6 +44,15 @@ _PRESETS = {
 }
 _EVEN_ONLY = {"libx264", "libx265", "libsvtav1", "prores_ks"}  # refuse odd sizes where chroma is subsampled
 _OURS = {"i", "map", "f", "y", "n", "r", "s", "vf", "filter:v", "pix_fmt", "c", "c:v", "codec", "vn", "t", "ss", "to"}
+_SCALE_NAMES = {  # as the scale filter calls the matrices that it knows
+    "bt709": "bt709",
+    "fcc": "fcc",
+    "bt470bg": "bt470",
+    "smpte170m": "smpte170m",
+    "smpte240m": "smpte240m",
+    "bt2020nc": "bt2020",
+    "bt2020c": "bt2020",
+}
 _RGB_AS = Color(range="tv", matrix="bt709", primaries="bt709", transfer="iec61966-2-1")
 
 
@@ -229,6 +238,13 @@ def _conversion(
         labels = f"color_primaries={color.primaries}:color_trc={color.transfer}"
         filters.append(f"setparams=range=tv:colorspace=bt709:{labels}")  # newer ffmpegs label by frame
         notes.append(f"RGB becomes {pix_fmt} (bt709), for {encoder} is played as YUV: choose -c ffv1 to keep RGB")
+    elif target.family is Family.RGB and source.family is not Family.RGB:
+        matrix = _SCALE_NAMES.get(color.matrix or "", "bt709" if info.video.height >= HD_LINES else "smpte170m")
+        given = f"in_color_matrix={matrix}:in_range={color.range or 'tv'}:out_range=pc"
+        filters.append(f"scale={given}:flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact")
+        filters.append("setparams=range=pc:colorspace=gbr")
+        color = replace(color, range="pc", matrix="gbr", location=None)
+        notes.append(f"{source.name} becomes {pix_fmt}, which rounds every value: leave --pix-fmt out to keep them")
     elif pix_fmt != source.name:  # another layout or depth; the range of the values stays
         kept = f"in_range={color.range or 'tv'}:out_range={color.range or 'tv'}:" if source.family is Family.YUV else ""
         filters.append(f"scale={kept}flags=accurate_rnd+full_chroma_int+bitexact:sws_dither=none")

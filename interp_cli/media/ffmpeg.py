@@ -110,8 +110,12 @@ def _path_in_wheel() -> str | None:
         return None
 
 
-@lru_cache(maxsize=8)
 def _inspect(path: str) -> Ffmpeg:
+    return _inspected(str(Path(path).absolute()))  # children may run in another directory
+
+
+@lru_cache(maxsize=8)
+def _inspected(path: str) -> Ffmpeg:
     try:
         done = subprocess.run([path, "-version"], capture_output=True, timeout=60, env=_environment(), check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -147,9 +151,15 @@ def _version(text: str) -> tuple[int, int] | None:
 
 @lru_cache(maxsize=64)
 def encoder_formats(ffmpeg: Ffmpeg, name: str) -> tuple[str, ...] | None:
-    """The pixel formats that the encoder `name` takes (empty if it does not say); None if it is not built in."""
+    """The pixel formats that the encoder `name` takes (empty if it does not say); None if it is not built in.
+
+    Raises MissingToolError if ffmpeg does not answer.
+    """
     command = [ffmpeg.path, "-hide_banner", "-h", f"encoder={name}"]
-    done = subprocess.run(command, capture_output=True, timeout=60, env=_environment(), check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=60, env=_environment(), check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MissingToolError(f"{ffmpeg.path} does not list its encoders ({error}): check --ffmpeg") from None
     text = done.stdout.decode(errors="replace")
     if f"Encoder {name} " not in text:
         return None
@@ -176,15 +186,25 @@ def command_line(
     """argv for these inputs and outputs. `flags` are global options with their dash, such as "-y"."""
     head = [ffmpeg.path, "-nostdin", "-hide_banner", "-nostats", "-loglevel", loglevel, *flags]
     repeated = any(isinstance(v, Sequence) and not isinstance(v, str) for o in outputs for v in o.options.values())
-    if len(inputs) == 1 and not repeated:
+    urls = [*(item.url for item in inputs), *(out.url for out in outputs)]
+    if len(inputs) == 1 and not repeated and all(map(_is_unicode, urls)):
         return _compile(head, inputs[0], outputs)
-    # ffmpeg-python 0.2.0 cannot repeat an option, nor open an input of which only the chapters or tags are used
+    # ffmpeg-python 0.2.0 cannot repeat an option, nor open an input of which only the chapters or tags are used, nor
+    # take a file name that is not UTF-8
     argv = head
     for item in inputs:
         argv += [*_pieces(item.options), "-i", item.url]
     for out in outputs:
         argv += [*(piece for m in out.maps for piece in ("-map", m)), *_pieces(out.options), out.url]
     return argv
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Python keeps such bytes of a name as lone surrogates
+        return False
+    return True
 
 
 def _compile(head: list[str], only: Input, outputs: Sequence[Output]) -> list[str]:
@@ -305,6 +325,18 @@ class Child:
                     _log.lines(line)
 
 
+_living: set[Child] = set()
+_living_lock = threading.RLock()  # a signal handler may interrupt the thread that holds it
+
+
+def stop_children() -> None:
+    """End every child at once. Called from another thread (when a signal arrives), it wakes all that wait for one."""
+    with _living_lock:
+        running = list(_living)
+    for each in running:
+        each.stop()
+
+
 @contextmanager
 def child(
     ffmpeg: Ffmpeg,
@@ -324,9 +356,13 @@ def child(
     argv = command_line(ffmpeg, inputs, outputs, flags=flags, loglevel=loglevel)
     running = Child(argv, feed=feed, cwd=cwd, keep=keep)
     try:
+        with _living_lock:
+            _living.add(running)
         yield running
     finally:
         running.end()
+        with _living_lock:
+            _living.discard(running)
 
 
 def run(

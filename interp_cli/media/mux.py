@@ -5,16 +5,17 @@ the start of the trimmed part. ffmpeg does not shift them itself: how it does de
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.encoding import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
+from interp_cli.media.formats import working_format
 from interp_cli.media.probe import probe, stream_end
 from interp_cli.media.streams import Fate, container_for, stream_fates
-from interp_cli.media.types import MediaInfo, VideoStream
+from interp_cli.media.types import Family, MediaInfo, VideoStream
 
 __all__ = ["Fate", "container_for", "mux", "stream_fates"]
 
@@ -204,7 +205,10 @@ class _Plan:
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
             options["tag:0"] = "hvc1"  # the tag that Apple's players know
         if self.coded.codec == "ffv1" and self.coded.color.matrix is None:  # NUT has no place for it, nor has FFV1
-            options.update({f"{key}:0": value for key, value in color_options(self.info.video.color).items()})
+            color = self.info.video.color
+            if working_format(self.coded.pix_fmt).family is Family.RGB:
+                color = replace(color, range="pc", matrix="gbr", location=None)
+            options.update({f"{key}:0": value for key, value in color_options(color).items()})
         return options
 
     def _container(self) -> dict[str, Value]:

@@ -111,12 +111,12 @@ _LUMA_OF_RED_AND_BLUE = {
     "bt2020nc": (0.2627, 0.0593),
     "bt2020c": (0.2627, 0.0593),
 }
-_HD_LINES = 720  # px: players take unlabelled video of at least this height for bt709
+HD_LINES = 720  # px: players take unlabelled video of at least this height for bt709
 
 
 def luma_of_red_and_blue(color: Color, height: int) -> tuple[float, float]:
     """K_R and K_B, the shares of red and blue in luma; `height` (px) decides where `color` does not say."""
-    unlabelled = "bt709" if height >= _HD_LINES else "smpte170m"
+    unlabelled = "bt709" if height >= HD_LINES else "smpte170m"
     return _LUMA_OF_RED_AND_BLUE.get(color.matrix or unlabelled, _LUMA_OF_RED_AND_BLUE[unlabelled])
 
 
