@@ -227,6 +227,43 @@ def test_a_cover_is_kept_in_mp4(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path)
     assert tool("-i", out, "-map", "0:2", "-c", "copy", "-f", "image2pipe", "-") == cover.read_bytes()
 
 
+def test_a_cover_does_not_move_the_streams_of_an_mkv(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
+    cover, path, out = tmp_path / "cover.png", tmp_path / "in.mp4", tmp_path / "out.mkv"
+    tool("-f", "lavfi", "-i", "color=s=20x20", "-frames:v", "1", cover)
+    tool("-i", plain_mp4, "-i", cover, "-map", "0", "-map", "1", "-c", "copy", "-disposition:2", "attached_pic", path)
+    _, _, fates = remade(path, out, ffmpeg, rate=Fraction(24))
+    assert [f.action for f in fates] == ["copy", "drop"] and "cover picture" in (fates[1].reason or "")
+    assert tracks(out)[0].times[0] < Fraction(3, 100)
+
+
+def test_51_side_sound_becomes_opus(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path) -> None:
+    sound = ("-f", "lavfi", "-i", "anoisesrc=d=1:a=0.1,pan=5.1(side)|FL=c0|FR=c0|FC=c0|LFE=c0|SL=c0|SR=c0")
+    path = make_clip("side.mkv", *PICTURE, *sound, *H264, "-c:a", "ac3", "-t", "1")
+    remade(path, tmp_path / "out.webm", ffmpeg, rate=Fraction(24), options=EncodeOptions(preset="8"))
+    (other,) = probe(str(tmp_path / "out.webm"), ffmpeg=ffmpeg).others
+    assert (other.codec, other.channels) == ("opus", 6)
+
+
+@pytest.mark.parametrize("ending", ["ts", "m2ts"])
+@pytest.mark.parametrize("sound", ["mp2", "aac", None])
+def test_mpeg_ts_begins_at_zero(
+    sound: str | None, ending: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    heard = (*TONE, "-c:a", sound) if sound else ()
+    path = make_clip("begin.mkv", *PICTURE, *heard, *H264)
+    remade(path, tmp_path / f"out.{ending}", ffmpeg, rate=Fraction(50))
+    timeline = scan(probe(str(tmp_path / f"out.{ending}"), ffmpeg=ffmpeg), ffmpeg=ffmpeg)
+    assert 0 <= timeline.start <= Fraction(1, 10) and timeline.rate == 50
+
+
+def test_a_new_video_without_alpha_is_not_said_to_have_it(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
+    tool("-i", plain_mp4, "-map", "0:v", "-c", "copy", "-metadata:s:v", "ALPHA_MODE=1", tmp_path / "in.mkv")
+    info, _, _ = remade(tmp_path / "in.mkv", tmp_path / "out.mkv", ffmpeg, rate=Fraction(24))
+    assert "alpha_mode" in {key.lower() for key, _ in info.video.tags}
+    tags = probe(str(tmp_path / "out.mkv"), ffmpeg=ffmpeg).video.tags
+    assert "alpha_mode" not in {key.lower() for key, _ in tags}
+
+
 def test_apples_tags_are_kept(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
     tags = ("-movflags", "use_metadata_tags", "-metadata", "com.apple.quicktime.make=Phone", "-metadata", "title=T")
     tool("-i", plain_mp4, "-c", "copy", *tags, tmp_path / "in.mov")
@@ -288,6 +325,12 @@ def test_a_trimmed_part_has_the_sound_subtitles_and_chapters_of_that_part(
     assert ends[-1][1] == "two" and abs(ends[-1][0] - (end - begin)) < Fraction(2, 1000)
 
 
+def times(line: str) -> list[Fraction]:
+    """Begin and end of "00:00:00,500 --> 00:00:01,000", s."""
+    clocks = [part.replace(",", ".").split(":") for part in line.split(" --> ")]
+    return [3600 * int(h) + 60 * int(m) + Fraction(s) for h, m, s in clocks]
+
+
 @pytest.mark.parametrize(("slow", "ending"), [(Fraction(8), "mp4"), (Fraction(3, 2), "mkv")])
 def test_slow_motion_stretches_sound_and_chapters_by_the_factor_and_keeps_the_pitch(
     slow: Fraction, ending: str, ffmpeg: Ffmpeg, full_mkv: Path, tmp_path: Path
@@ -298,12 +341,42 @@ def test_slow_motion_stretches_sound_and_chapters_by_the_factor_and_keeps_the_pi
     assert len(after[0].times) == plan.frames
     assert abs((after[1].end - after[0].times[0]) - slow * (before[1].end - before[0].times[0])) < Fraction(50, 1000)
     assert abs(after[1].times[0] - after[0].times[0]) < Fraction(50, 1000)  # as in the source, but for AAC's priming
-    assert [f.action for f in fates][:2] == ["convert", "drop"] and fates[1].reason
+    assert [f.action for f in fates][:2] == ["convert", "drop" if ending == "mp4" else "copy"]
     with av.open(str(out)) as container:
         assert abs(container.chapters()[-1]["end"] * container.chapters()[-1]["time_base"] - 2 * slow) < Fraction(1, 10)
     raw = np.frombuffer(tool("-i", out, "-map", "0:a", "-ac", "1", "-ar", "8000", "-f", "f32le", "-"), np.float32)
     spectrum = np.abs(np.fft.rfft(raw[2000:10000]))
     assert abs(int(spectrum.argmax()) - 440) <= 5
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+@pytest.mark.parametrize("part", [None, (Fraction(1), None)])
+def test_slow_motion_stretches_text_subtitles(
+    part: tuple[Fraction, None] | None, ending: str, ffmpeg: Ffmpeg, full_mkv: Path, tmp_path: Path
+) -> None:
+    path, out, slow = tmp_path / f"in.{ending}", tmp_path / f"out.{ending}", Fraction(5, 2)
+    tool(
+        "-i",
+        full_mkv,
+        "-map",
+        "0:v",
+        "-map",
+        "0:s",
+        "-c",
+        "copy",
+        *(["-c:s", "mov_text"][: 9 * (ending == "mp4")]),
+        path,
+    )
+    _, _, fates = remade(path, out, ffmpeg, rate=Fraction(24), slow=slow, part=part)
+    assert [f.action for f in fates if f.kind == "subtitle"] == ["copy"]
+    words = tool("-i", out, "-map", "0:s", "-f", "srt", "-").decode()
+    shown = [times(line) for line in words.splitlines() if "-->" in line]
+    expected = [(Fraction(1, 2), Fraction(1)), (Fraction(6, 5), Fraction(19, 10))][-len(shown) :]
+    assert len(shown) == (1 if part else 2)
+    for got, was in zip(shown, expected, strict=True):
+        assert all(
+            abs(g - slow * (w - (1 if part else 0))) < slow * Fraction(45, 1000) for g, w in zip(got, was, strict=True)
+        )
 
 
 def test_a_failure_says_which_file(wheel: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
@@ -349,6 +422,14 @@ def test_every_stream_has_a_fate_and_every_change_a_reason() -> None:
             assert all(f.reason for f in fates if f.action != "copy")
             assert all(f.to_codec for f in fates if f.action == "convert")
             assert "drop" in {f.action for f in fates}
+
+
+def test_subtitles_that_ffmpeg_cannot_read_are_copied_or_dropped() -> None:
+    info = holding(subtitle1="hdmv_text_subtitle", subtitle2="dvb_teletext")
+    assert [f.action for f in stream_fates(info, container="matroska")] == ["copy", "drop"]
+    text, teletext = (f.reason or "" for f in stream_fates(info, container="mp4"))
+    assert text.endswith(": .mkv can") and not teletext.endswith(".mkv can")
+    assert not (stream_fates(info, container="matroska")[1].reason or "").endswith(".mkv can")
 
 
 def test_sound_can_be_left_out_and_says_why() -> None:

@@ -11,9 +11,11 @@ from conftest import H264, LABELS, PICTURE, TONE, MakeClip, tool
 
 from interp_cli.errors import InputError
 from interp_cli.media.banner import exact_rate, parse_banner
+from interp_cli.media.encoding import choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.probe import probe, scan, stream_end
 from interp_cli.media.types import Color
+from interp_cli.options import EncodeOptions
 
 # ---- the banner, as real ffmpegs print it
 
@@ -212,6 +214,17 @@ def test_a_stream_without_times_gets_those_of_its_decoder(ffmpeg: Ffmpeg, plain_
     assert len(timeline) == 48 and timeline.is_cfr
 
 
+@pytest.mark.parametrize("offset", ["0", "0.5", "10"])
+def test_joined_recordings_whose_clock_jumps_back_are_refused(
+    offset: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    parts = [make_clip(f"{n}.ts", *PICTURE, *H264, "-output_ts_offset", n) for n in (offset, "0")]
+    (tmp_path / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    info = probe(str(tmp_path / "joined.ts"), ffmpeg=ffmpeg)
+    with pytest.raises(InputError, match=r"jumps back, as in joined recordings: remux it with ffmpeg -i .*joined\.ts"):
+        scan(info, ffmpeg=ffmpeg)
+
+
 @pytest.mark.parametrize("turn", [90, 180, 270])
 def test_rotation_is_clockwise_as_players_apply_it(
     turn: int, ffmpeg: Ffmpeg, wheel: Ffmpeg, plain_mp4: Path, tmp_path: Path
@@ -240,6 +253,17 @@ def test_colour_labels_are_read(labels: tuple[str, ...], ffmpeg: Ffmpeg, tmp_pat
         assert {None: 0, "tv": 1, "pc": 2}[color.range] == context.color_range
         assert {None: 2, "bt709": 1, "smpte170m": 6}[color.matrix] == context.colorspace
         assert {None: 2, "bt709": 1}[color.primaries] == context.color_primaries
+
+
+def test_hdr10_metadata_is_seen_and_said_not_to_be_carried(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
+    told = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    colors = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
+    x265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", f"log-level=error:{told}")
+    tool(*PICTURE, *x265, "-pix_fmt", "yuv420p10le", *colors, "-t", "0.2", tmp_path / "hdr.mp4")
+    info = probe(str(tmp_path / "hdr.mp4"), ffmpeg=ffmpeg)
+    assert info.video.mastering_metadata and not probe(str(plain_mp4), ffmpeg=ffmpeg).video.mastering_metadata
+    notes = choose_encoding(info, EncodeOptions(), container="mp4", ffmpeg=ffmpeg).notes
+    assert any("HDR10 mastering display" in note for note in notes)
 
 
 def test_the_first_real_video_is_chosen_and_a_cover_is_not(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 
 from interp_cli.errors import UsageError
-from interp_cli.timeline import decimal, parse_rate, parse_time
+from interp_cli.timeline import Timeline, decimal, parse_rate, parse_time
+from interp_cli.timeline.text import writable
 
 NTSC_FILM, NTSC, NTSC_60 = Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)
 
@@ -74,6 +75,26 @@ def test_what_is_no_rate_is_refused_with_what_to_type(text: str) -> None:
 def test_a_rate_of_zero_is_refused_with_what_to_type(text: str, word: str) -> None:
     with pytest.raises(UsageError, match=f"{word}: give a number above 0"):
         parse_rate(text, Fraction(30))
+
+
+@pytest.mark.parametrize("text", ["59.123456789", "1234567891/99999999"])
+def test_a_rate_with_more_digits_than_a_file_holds_is_refused_with_a_near_one(text: str) -> None:
+    with pytest.raises(UsageError, match=r"more digits than a video file can hold for its rate: give \d+(/\d+)?$"):
+        parse_rate(text, Fraction(30))
+
+
+def test_a_factor_of_an_awkward_rate_is_the_nearest_that_a_file_holds() -> None:
+    source = Fraction(10**9, 33366701)
+    value = parse_rate("2x", source).value
+    assert value.denominator <= 1001 and abs(value / source - 2) < Fraction(1, 10**6)
+    assert writable(Fraction(1, 10**9)).denominator <= 1_001_000
+
+
+def test_the_mean_of_a_variable_rate_is_one_that_a_file_holds() -> None:
+    pts = (0, 40_011, 73_019, 140_057, 173_003)
+    rate = Timeline(time_base=Fraction(1, 1_000_000), pts=pts, end_pts=240_007).rate
+    assert rate.denominator <= 1001 and abs(rate - Fraction(5_000_000, 240_007)) < Fraction(1, 10**5)
+    assert Timeline(time_base=Fraction(1), pts=(0, 5000, 12_000), end_pts=20_000).rate > 0
 
 
 @pytest.mark.parametrize("text", ["1001", "100x", "0.001", "1000000/3"])

@@ -186,8 +186,9 @@ def _check(work: Prepared, finished: Path) -> None:
         wrong.append(f"its last frame comes after {float(last):.4f} s and not {float((plan.frames - 1) * frame):.4f} s")
     zero = work.trim[0] if work.trim else min(work.info.start, work.part.start)  # what mux makes 0
     first = (work.part.start - zero) * work.job.slow
-    # Matroska cannot begin before 0 as primed AAC does: the muxer then moves all streams together, by some 20 ms.
-    if not -rounding <= timeline.start - first <= Fraction(1, 10):
+    # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by some 20 ms;
+    # MPEG-TS, whose decoding times cannot be negative, by the frames that B-frames are put off.
+    if not -rounding <= timeline.start - first <= max(Fraction(1, 10), 4 * frame):
         wrong.append(f"it begins at {float(timeline.start):.4f} s and not {float(first):.4f} s")
     if abs(timeline.duration - plan.duration) > frame:
         wrong.append(f"it lasts {float(timeline.duration):.4f} s and not {float(plan.duration):.4f} s")

@@ -33,17 +33,31 @@ _HOLDS = {  # what the muxers write and players find in such files
 # Quality that is hard to tell from the source; each codec's scale is its own. x265's 18 and x264's 16 reach about the
 # same quality, VP9's and AV1's 0-63 scale reaches it near 20 and 22.
 _CRF = {"libx264": "16", "libx265": "18", "libsvtav1": "22", "libaom-av1": "20", "libvpx-vp9": "20"}
+_CRF_LIMIT = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libaom-av1": 63, "libvpx-vp9": 63}
 _PRESET = {"libx264": "medium", "libx265": "medium", "libsvtav1": "6", "libaom-av1": "4", "libvpx-vp9": "2"}
 _X26 = "ultrafast|superfast|veryfast|faster|fast|medium|slow|slower|veryslow|placebo"
 _PRESETS = {
     "libx264": _X26,
     "libx265": _X26,
-    "libsvtav1": "|".join(map(str, range(14))),
-    "libaom-av1": "|".join(map(str, range(9))),
-    "libvpx-vp9": "good|best|realtime|" + "|".join(map(str, range(9))),
+    "libsvtav1": "|".join(map(str, range(14))) + f"|{_X26}",
+    "libaom-av1": "|".join(map(str, range(9))) + f"|{_X26}",
+    "libvpx-vp9": "good|best|realtime|" + "|".join(map(str, range(9))) + f"|{_X26}",
+}
+_NUMBERS = {  # x264's preset names in AV1's and VP9's words; "medium" is the default
+    "libsvtav1": dict(zip(_X26.split("|"), (12, 11, 10, 9, 8, 6, 4, 3, 2, 1), strict=True)),
+    "libaom-av1": dict(zip(_X26.split("|"), (8, 8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True)),
+    "libvpx-vp9": dict(zip(_X26.split("|"), (8, 7, 6, 5, 4, 2, 1, 1, 0, 0), strict=True)),
 }
 _EVEN_ONLY = {"libx264", "libx265", "libsvtav1", "prores_ks"}  # refuse odd sizes where chroma is subsampled
-_OURS = {"i", "map", "f", "y", "n", "r", "s", "vf", "filter:v", "pix_fmt", "c", "c:v", "codec", "vn", "t", "ss", "to"}
+_OURS = {  # what vfi sets, or what would add to its outputs; with or without a ":stream" behind it
+    "i", "map", "f", "y", "n", "r", "s", "vf", "af", "filter", "filter_complex", "filter_complex_script",
+    "filter_script", "lavfi", "pix_fmt", "c", "codec", "vcodec", "vn", "an", "sn", "dn", "t", "ss", "sseof", "to",
+    "frames", "vframes", "fs", "fps_mode", "vsync", "fpsmax", "force_fps", "enc_time_base", "aspect", "attach",
+    "dump_attachment", "vstats", "vstats_file", "pass", "passlogfile", "metadata", "map_metadata", "map_chapters",
+    "disposition", "copyts", "start_at_zero", "itsoffset", "shortest", "report", "progress", "stats_enc_pre",
+    "stats_enc_post", "stats_mux_pre", "bsf", "tag", "vtag", "program", "stream_group", "target", "autorotate",
+    "display_rotation", "color_range", "colorspace", "color_primaries", "color_trc", "chroma_sample_location",
+}  # fmt: skip
 _SCALE_NAMES = {  # as the scale filter calls the matrices that it knows
     "bt709": "bt709",
     "fcc": "fcc",
@@ -93,7 +107,8 @@ def holds(container: str, codec: Codec) -> bool:
 def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, ffmpeg: Ffmpeg) -> Encoding:
     """The encoder and its settings for this source, in a file of `container` (ffmpeg's muxer name).
 
-    By default H.264 for 8 bits, 10-bit HEVC for more, VP9 in WebM. Raises UsageError for what cannot go together,
+    By default H.264 for 8 bits, 10-bit HEVC for more, VP9 in WebM. --preset takes x264's names ("ultrafast" to
+    "placebo") for AV1 and VP9 too, besides their own numbers. Raises UsageError for what cannot go together,
     MissingToolError if this ffmpeg has no such encoder.
     """
     source = working_format(info.video.pix_fmt)
@@ -109,6 +124,9 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     if info.video.rotation and not carries_rotation(container, ffmpeg):
         lost = f"the rotation by {info.video.rotation} degrees is lost: ffmpeg {ffmpeg.version[0]}.{ffmpeg.version[1]}"
         notes = (*notes, f"{lost} cannot write it to {container}; name the output .mp4 or .mov to keep it")
+    if info.video.mastering_metadata:
+        kept = "the picture and its labels are kept"
+        notes = (*notes, f"HDR10 mastering display and content light metadata are not carried yet; {kept}")
     shown = [
         f"{k.split(':')[0]} {args[k]}" for k in ("crf", "preset", "cpu-used", "deadline", "profile:v") if k in args
     ]
@@ -187,7 +205,7 @@ def _distance(source: PixelFormat, other: PixelFormat) -> tuple[int, ...]:
 
 
 def _settings(encoder: str, options: EncodeOptions, pix_fmt: str) -> dict[str, str]:
-    """Quality and speed in the encoder's own words."""
+    """Quality and speed in the encoder's own words. For AV1 and VP9, x264's preset names stand for their numbers."""
     if encoder in ("prores_ks", "ffv1"):
         if options.crf is not None:
             kind = "lossless" if encoder == "ffv1" else "graded by profile (--preset hq, for example)"
@@ -202,8 +220,12 @@ def _settings(encoder: str, options: EncodeOptions, pix_fmt: str) -> dict[str, s
         raise UsageError(
             f"{encoder} has no --preset {options.preset}: choose one of {_PRESETS[encoder].replace('|', ', ')}"
         )
+    if options.crf is not None and not 0 <= options.crf <= _CRF_LIMIT[encoder]:
+        better = f"give 0 to {_CRF_LIMIT[encoder]}, where less is better quality, such as {_CRF[encoder]}"
+        raise UsageError(f"{encoder} has no --crf {options.crf:g}: {better}")
     crf = _CRF[encoder] if options.crf is None else f"{options.crf:g}"
     preset = options.preset or _PRESET[encoder]
+    preset = str(_NUMBERS.get(encoder, {}).get(preset, preset))
     if encoder == "libx264":
         return {"crf": crf, "preset": preset}
     if encoder == "libx265":
@@ -218,9 +240,9 @@ def _extra(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
     extra = {}
     for key, value in pairs:
         name = key.lstrip("-")
-        if not re.fullmatch(r"[A-Za-z][\w:.+-]*", name) or name in _OURS:
+        if not re.fullmatch(r"[A-Za-z][\w:.+-]*", name) or name.split(":")[0] in _OURS:
             raise UsageError(
-                f"--ffmpeg-arg {key}={value} is not an encoder's option: vfi sets inputs, maps and formats"
+                f"--ffmpeg-arg {key}={value} is not an encoder's option: vfi sets inputs, streams, filters and formats"
             )
         extra[name] = value
     return extra

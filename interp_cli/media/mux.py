@@ -31,6 +31,7 @@ _ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
     "webvtt": {"c": "webvtt"},
 }
 _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
+_OPUS_LAYOUTS = "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"  # libopus refuses 5.1(side)
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
 _OPUS_LATER = "setts=ts=TS+0.0065/TB"  # ffmpeg 5.1 writes Opus' delay to Matroska without adding it to the times
 _APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
@@ -147,7 +148,8 @@ class _Plan:
 
     def original(self) -> Input:
         """The source, for all that is not its video."""
-        return source(str(Path(self.info.path).resolve()), {"itsoffset": seconds(-self.zero)})
+        slowed = {"itsscale:s": f"{float(self.slow):.12f}"} if self.slow != 1 else {}  # (time + itsoffset) * itsscale
+        return source(str(Path(self.info.path).resolve()), {"itsoffset": seconds(-self.zero), **slowed})
 
     def maps(self) -> Iterator[str]:
         """Stream specifiers in the order of the output's streams."""
@@ -162,7 +164,7 @@ class _Plan:
             "map_metadata:s:0": f"1:s:{self.info.video.index}",
             "map_chapters": 2 if self.info.chapters else -1,
             "c": "copy",
-            "metadata:s:0": [f"{tag}=" for tag in _STALE],
+            "metadata:s:0": self._stale(),
             "disposition:0": "default",
         }
         for n, fate in enumerate(self.kept, start=1):
@@ -178,15 +180,19 @@ class _Plan:
         options = {} if fate.action == "copy" else dict(_ENCODERS[str(fate.to_codec)])
         if (fate.to_codec or fate.codec) == "opus" and self.container in ("matroska", "webm") and self.old:
             options["bsf"] = _OPUS_LATER
+        if fate.kind == "subtitle" and self.slow != 1:  # always copied: "itsscale" leaves the durations as they are
+            options["bsf"] = f"setts=duration=DURATION*{self.slow.numerator}/{self.slow.denominator}"
+        if fate.kind == "subtitle" and cut and fate.action == "convert":
+            options["bsf"] = "noise=amount=0:drop=lt(pts\\,0)"  # copypriorss is for copied streams only
         if fate.action == "copy":
             return {**options, "copypriorss": "0"} if cut else options
-        if fate.kind == "audio" and (filters := self._sound(self.ends.get(fate.index))):
-            options["filter"] = filters
-        if fate.kind == "subtitle" and cut:
-            options["bsf"] = "noise=amount=0:drop=lt(pts\\,0)"  # copypriorss is for copied streams only
+        if fate.kind == "audio":
+            layouts = [_OPUS_LAYOUTS] if fate.to_codec == "opus" else []
+            if steps := [*self._sound(self.ends.get(fate.index)), *layouts]:
+                options["filter"] = ",".join(steps)
         return options
 
-    def _sound(self, end: Fraction | None) -> str:
+    def _sound(self, end: Fraction | None) -> list[str]:
         """Filters of converted sound: cut, gaps filled, stretched in steps that atempo takes, ended where it should."""
         steps = ["aresample=async=1:first_pts=0"] if self.span is not None or self.slow != 1 else []
         tempo = 1 / self.slow
@@ -195,13 +201,13 @@ class _Plan:
             steps.append(f"atempo={float(part)}")
             tempo /= part
         steps += [f"atempo={float(tempo):.12f}"] if tempo != 1 else []
-        return ",".join([*steps, f"apad,atrim=end={seconds(end)}"] if end else steps)  # atempo drops up to 80 ms
+        return [*steps, "apad", f"atrim=end={seconds(end)}"] if end else steps  # atempo drops up to 80 ms
 
     def _video(self) -> dict[str, Value]:
         options: dict[str, Value] = {}
         if self.info.video.rotation and self.old:
             turned = f"rotate={counter_clockwise(self.info.video)}"
-            options["metadata:s:0"] = [*(f"{tag}=" for tag in _STALE), turned]
+            options["metadata:s:0"] = [*self._stale(), turned]
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
             options["tag:0"] = "hvc1"  # the tag that Apple's players know
         if self.coded.codec == "ffv1" and self.coded.color.matrix is None:  # NUT has no place for it, nor has FFV1
@@ -211,7 +217,14 @@ class _Plan:
             options.update({f"{key}:0": value for key, value in color_options(color).items()})
         return options
 
+    def _stale(self) -> list[str]:
+        """Tags of the old video that are not true of the new one, as options that remove them (in any case)."""
+        opaque = not working_format(self.coded.pix_fmt).alpha
+        return [f"{tag}=" for tag in (*_STALE, *(["alpha_mode"] if opaque else []))]
+
     def _container(self) -> dict[str, Value]:
+        if self.container == "mpegts":
+            return {"f": self.container, "muxdelay": 0, "muxpreload": 0}  # the default is to begin at 1.4 s
         if self.container not in ("mp4", "mov"):
             return {"f": self.container}
         ticks = self.rate.numerator

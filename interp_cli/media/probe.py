@@ -22,6 +22,7 @@ DISCARDED = 4  # framecrc's flag of a packet that the edit list cuts off: decode
 # Where packets are not frames: VP8's hidden reference frames, AVI's packed B-frames and padding, streams without times.
 _COUNT_BY_DECODING = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "vvc", "dirac", "cavsvideo", "obu", "av1"}
 _SHOWN = re.compile(r"\bn:\s*\d+ pts:\s*(-?\d+|NOPTS) .*?fmt:(\S+) .*?s:(\d+)x(\d+) ")
+_MASTERING = re.compile(r"side data - (mastering display|content light)", re.IGNORECASE)
 _FRAME_COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 
 
@@ -69,6 +70,7 @@ def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, lo
             color=_color(video, _FRAME_COLOR.search(log, shown.end())),
             field_order=video.field_order,
             rate_from_header=video.rate,
+            mastering_metadata=_MASTERING.search(log) is not None,
             tags=video.tags,
         ),
         others=tuple(s.other() for s in banner.streams if s is not video),
@@ -131,7 +133,11 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
     packets = dict(_packets(info, ffmpeg=ffmpeg))
     if first is None or _packets_are_not_frames(info, packets):
         shown = list(_frames(info, ffmpeg=ffmpeg))
-        times, last = _rising([pts for pts, _ in shown]), shown[-1][1] if shown else 0
+        told = [pts for pts, _ in shown]
+        if _stands_still(told):
+            advice = f"remux it with ffmpeg -i {info.path} -c copy OUT.mkv and try again"
+            raise InputError(f"the clock of {info.path} jumps back, as in joined recordings: {advice}")
+        times, last = _rising(told), shown[-1][1] if shown else 0
     else:
         times = sorted(pts for pts in packets if pts is not None and pts >= first)
         last = packets[times[-1]] if times else 0
@@ -143,6 +149,21 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
 
 def _packets_are_not_frames(info: MediaInfo, packets: dict[int | None, int]) -> bool:
     return info.video.codec == "vp8" or bool(_COUNT_BY_DECODING & set(info.container.split(","))) or None in packets
+
+
+def _stands_still(times: list[int | None]) -> bool:
+    """Whether the clock jumps back: ffmpeg then gives every frame the latest time so far until the clock is past it.
+
+    One or two such frames are a flaw of the file, or of the way its B-frames are stored, that _rising() mends.
+    """
+    known = [t for t in times if t is not None]
+    latest, row = None, 0
+    for time in known:
+        row = row + 1 if latest is not None and time <= latest else 0
+        latest = time if latest is None else max(latest, time)
+        if row > 2:
+            return True
+    return False
 
 
 def _usual_step(info: MediaInfo, times: list[int]) -> int:

@@ -36,12 +36,13 @@ _AUDIO: dict[str, tuple[frozenset[str], str]] = {  # what each container takes a
     "nut": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "flac", "opus", "vorbis", "pcm_s16le"}), "pcm_s16le"),
     "mpegts": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}), "aac"),
 }
-_TEXT = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text", "hdmv_text_subtitle"})
+_TEXT = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text"})  # that ffmpeg can read
 _SUBTITLES: dict[str, tuple[frozenset[str], str | None]] = {
     "mp4": (frozenset({"mov_text", "dvd_subtitle"}), "mov_text"),
     "mov": (frozenset({"mov_text", "eia_608"}), "mov_text"),
     "matroska": (
-        frozenset({"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"}),
+        frozenset({"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"})
+        | {"hdmv_text_subtitle"},
         "subrip",
     ),
     "webm": (frozenset({"webvtt"}), "webvtt"),
@@ -54,7 +55,7 @@ _DATA: dict[str, frozenset[str]] = {
     "mov": frozenset({"gpmd"}),
     "mpegts": frozenset({"klv"}),
 }
-_COVERS = {"mp4": {"mjpeg", "png"}, "mov": {"mjpeg", "png"}, "matroska": {"mjpeg", "png"}}
+_COVERS = {"mp4": {"mjpeg", "png"}, "mov": {"mjpeg", "png"}}  # in Matroska it is no stream
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 
 
@@ -132,21 +133,24 @@ def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: Audio
 
 def _subtitle(stream: OtherStream, container: str, *, slow: bool) -> Fate:
     taken, otherwise = _SUBTITLES[container]
-    if slow:
-        return _drop(stream, "subtitles cannot be slowed down")
+    if slow and stream.codec not in _TEXT:
+        return _drop(stream, "only text subtitles can be slowed down")
     if stream.codec in taken:
         return _copy(stream)
+    if otherwise and stream.codec in _TEXT and slow:  # ffmpeg 5.1 would lose the last one
+        return _drop(stream, f"{stream.codec} subtitles cannot be slowed down and made {otherwise} at once")
     if otherwise and stream.codec in _TEXT:
         return _convert(stream, otherwise, f"{_name(container)} files cannot hold {stream.codec}")
-    kind = "text" if stream.codec in _TEXT else "picture"
-    return _drop(stream, f"{_name(container)} files cannot hold {kind} subtitles ({stream.codec}): .mkv can")
+    kind = "text" if stream.codec in _TEXT or "text" in stream.codec else "picture"
+    elsewhere = ": .mkv can" if stream.codec in _TEXT | _SUBTITLES["matroska"][0] and container != "matroska" else ""
+    return _drop(stream, f"{_name(container)} files cannot hold {kind} subtitles ({stream.codec}){elsewhere}")
 
 
 def _video(stream: OtherStream, container: str, *, slow: bool) -> Fate:
     if stream.attached_picture:
         if stream.codec in _COVERS.get(container, ()):
             return _copy(stream)
-        return _drop(stream, f"{_name(container)} files cannot hold a cover picture ({stream.codec})")
+        return _drop(stream, f"vfi cannot put a cover picture ({stream.codec}) into {_name(container)} files")
     if slow:
         return _drop(stream, "only one video stream is slowed down")
     if container in ("matroska", "nut"):

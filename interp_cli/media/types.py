@@ -137,6 +137,7 @@ class VideoStream:
     field_order: str = "progressive"
     rate_from_header: Fraction | None = None  # frames/s
     frames_from_header: int | None = None
+    mastering_metadata: bool = False  # HDR10's mastering display or content light level
     tags: tuple[tuple[str, str], ...] = ()
 
 

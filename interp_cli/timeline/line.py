@@ -11,7 +11,7 @@ from operator import lt
 
 from interp_cli.errors import InputError, UsageError
 from interp_cli.timeline.cadence import fraction_gcd, recognise_grid
-from interp_cli.timeline.text import decimal
+from interp_cli.timeline.text import decimal, writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +66,18 @@ class Timeline:
         """Frames/s: exact for a constant rate, even if it lost some frames or stumbled now and then; else the mean.
 
         That is the most common step's rate if nine steps in ten are that, or half are and the rest are multiples of
-        it; else frames / duration.
+        it; else frames / duration, as a ratio whose lower number is 1001 or less. No rate has numbers too large to be
+        written to a file.
         """
         if self.is_cfr:
-            return Fraction(1, self._first_step * self.time_base)
+            return writable(Fraction(1, self._first_step * self.time_base))
         gaps = Counter(b - a for a, b in pairwise(self.pts))
         step, count = gaps.most_common(1)[0]
         of_ten = 10 * count // (len(self) - 1)
         if of_ten >= 9 or (of_ten >= 5 and all(gap % step == 0 for gap in gaps)):
-            return Fraction(1, step * self.time_base)
-        return Fraction(len(self), self.duration)
+            return writable(Fraction(1, step * self.time_base))
+        mean = Fraction(len(self), self.duration)
+        return mean.limit_denominator(1001) or writable(mean)
 
     @property
     def _first_step(self) -> int:

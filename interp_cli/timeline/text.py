@@ -18,6 +18,7 @@ _NAMED_RATES = {
     "ntsc-film": Fraction(24000, 1001),
 }  # as in ffmpeg-utils, "Video rate"
 _FASTEST, _SLOWEST = Fraction(1000), Fraction(1, 100)  # frames/s
+_LARGEST = 1001 * 1000  # numerator and denominator that ffmpeg's -framerate and MP4's time scale surely hold
 _NUMBER = r"(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})"
 _RATIO = re.compile(rf"({_NUMBER})(?:[/:]({_NUMBER}))?")
 _FACTOR = re.compile(rf"({_NUMBER})(?:[/:]({_NUMBER}))?\s*[xX×]")
@@ -34,11 +35,18 @@ class Rate:
     snapped_from: str | None = None
 
 
+def writable(rate: Fraction) -> Fraction:
+    """`rate` (frames/s), or the nearest to it that can be written to a file if its numbers are too large for that."""
+    if max(rate.numerator, rate.denominator) <= _LARGEST:
+        return rate
+    return rate.limit_denominator(1001) or Fraction(1, min(_LARGEST, rate.denominator // rate.numerator))
+
+
 def parse_rate(text: str, source: Fraction) -> Rate:
     """The frame rate that `text` means: "60", "59.94" (60000/1001), "60000/1001", "24/1.001", "2x" of `source`, "ntsc".
 
     A decimal that is a standard N*1000/1001 cut or rounded to two digits or more becomes that, unless it is a multiple
-    of `source` as it stands. Raises UsageError.
+    of `source` as it stands. A factor's product is the nearest rate that a file can hold. Raises UsageError.
     """
     word = text.strip().lower()
     if word in _NAMED_RATES:
@@ -55,6 +63,11 @@ def parse_rate(text: str, source: Fraction) -> Rate:
     if not _SLOWEST <= value <= _FASTEST:
         asked = f"{text!r} asks for {decimal(value)} frames per second"
         raise UsageError(f"{asked}, but vfi makes {decimal(_SLOWEST)} to {_FASTEST}: give a rate between, such as 60")
+    if factor:
+        value = writable(value)
+    elif max(value.numerator, value.denominator) > _LARGEST:
+        simple = value.limit_denominator(1001)
+        raise UsageError(f"{text!r} has more digits than a video file can hold for its rate: give {simple}")
     exactly = factor or match[2] or Fraction(value, source).denominator == 1  # 59.94 of a source that says 2997/100
     ntsc = None if exactly else _ntsc_rate(match[1])
     return Rate(value=value) if ntsc is None else Rate(value=ntsc, snapped_from=text)
