@@ -11,7 +11,7 @@ from interp_cli.job.stop import Stop
 from interp_cli.media.ffmpeg import stop_children
 from interp_cli.media.types import Planes
 
-QUEUE_BYTES = 64 << 20
+QUEUE_BYTES = 16 << 20  # beyond a few frames a queue smooths nothing more; it only makes long inputs take more memory
 LEAST_FRAMES = 2  # so that neighbours run side by side however large a frame is
 
 
