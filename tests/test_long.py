@@ -78,7 +78,7 @@ def peak_memory(*arguments: str) -> int:
 def test_peak_memory_at_720p_is_that_of_a_short_clip(tmp_path: Path) -> None:
     peaks = []
     for seconds in (10, 60):
-        clip = small_clips.clip(tmp_path / f"{seconds}.mp4", rate="10", seconds=str(seconds), size="1280x720")
+        clip = small_clips.clip(tmp_path / f"{seconds}.mp4", rate="30", seconds=str(seconds), size="1280x720")
         out = tmp_path / f"{seconds}_out.mp4"
         options = ["--factor", "2", "--scale", "1/4", "--preset", "ultrafast", "-q"]
         peaks.append(peak_memory("upsample", str(clip), "-o", str(out), *options))
