@@ -5,6 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interp_cli.media.ffmpeg import find_ffmpeg
+from interp_cli.model.network import Sizes
+
+TINY = Sizes(
+    features=(4, 6, 8),
+    decoders=(8, 8),
+    blocks=(1, 1),
+    hidden=(2, 2),
+    radius=(1, 2),
+    detail=2,
+    refine=4,
+    refine_radius=1,
+    sampling="bilinear",
+)
 
 
 def ffmpeg(*arguments: str | Path) -> str:
@@ -45,22 +58,11 @@ def weights(folder: Path) -> Path:
     """A folder for VFI_WEIGHTS with a very small network called "fast" whose weights are random."""
     import torch
 
-    from interp_cli.model.network import IFNet, Sizes
+    from interp_cli.model.network import IFNet
     from interp_cli.weights import save
 
     torch.manual_seed(1)
-    sizes = Sizes(
-        features=(4, 4, 4),
-        decoders=(4, 4),
-        blocks=(1, 1),
-        hidden=(4, 4),
-        radius=(1, 1),
-        detail=4,
-        refine=4,
-        refine_radius=1,
-        sampling="bilinear",
-    )
     folder.mkdir(exist_ok=True)
-    network = IFNet(sizes)
+    network = IFNet(TINY)
     save(folder / "fast.safetensors", network, name="fast", licence="MIT", origin="random", scores={})
     return folder

@@ -8,29 +8,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from small_clips import TINY
 
 from interp_cli import weights
 from interp_cli.errors import InputError
 from interp_cli.model import network as network_module
-from interp_cli.model.network import PRESETS, Sizes, Synthesis
+from interp_cli.model.network import PRESETS, Synthesis
 from interp_cli.model.warp import warp
 from interp_cli.train.data import Sampler, load_shots
 from interp_cli.train.export import export
 from interp_cli.train.loop import Recipe, train
 from interp_cli.train.losses import distillation, known_flow, laplacian, relative
 from interp_cli.train.synthetic import moving_layers
-
-TINY = Sizes(
-    features=(4, 6, 8),
-    decoders=(8, 8),
-    blocks=(1, 1),
-    hidden=(2, 2),
-    radius=(1, 2),
-    detail=2,
-    refine=4,
-    refine_radius=1,
-    sampling="bilinear",
-)
 
 
 def smooth_textures(count: int, layers: int, side: int) -> torch.Tensor:

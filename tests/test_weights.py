@@ -7,22 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_clips import TINY
 
 from interp_cli import weights
 from interp_cli.errors import WeightsError
-from interp_cli.model.network import IFNet, Sizes
-
-TINY = Sizes(
-    features=(4, 6, 8),
-    decoders=(8, 8),
-    blocks=(1, 1),
-    hidden=(2, 2),
-    radius=(1, 2),
-    detail=2,
-    refine=4,
-    refine_radius=1,
-    sampling="bilinear",
-)
+from interp_cli.model.network import IFNet
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from interp_cli.cli import shared
 from interp_cli.cli.grammar import VfiCommand
-from interp_cli.options import EngineOptions, Precision, Tta
 
 if TYPE_CHECKING:
     from interp_cli.quality.evaluate import Rebuild, Score
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 @click.command("eval", cls=VfiCommand)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("-m", "--model", default="fast", show_default=True, help="Weights: a name or a .safetensors file.")
 @click.option(
     "--gap", default=2, show_default=True, type=click.IntRange(2, 32), help="Keep every N-th frame of a clip."
 )
@@ -36,36 +35,11 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     help="Make larger clips smaller (px); 0 = never.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option(
-    "--precision",
-    default="auto",
-    show_default=True,
-    type=click.Choice([p.value for p in Precision]),
-    help="Arithmetic of the network.",
-)
-@click.option(
-    "--tta",
-    default="none",
-    show_default=True,
-    type=click.Choice([t.value for t in Tta]),
-    help="Average over flipped copies.",
-)
-@click.option("--ffmpeg", "ffmpeg_path", metavar="PATH", help="ffmpeg to use instead of the one that is found.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def eval_command(
-    paths: tuple[Path, ...],
-    *,
-    model: str,
-    gap: int,
-    frames: int,
-    short_side: int,
-    device: str,
-    precision: str,
-    tta: str,
-    ffmpeg_path: str | None,
-    as_json: bool,
-) -> None:
+@shared.engine_options
+@shared.ffmpeg_option
+@shared.json_option
+@shared.verbose_option
+def eval_command(paths: tuple[Path, ...], *, gap: int, frames: int, short_side: int, **values: Any) -> None:
     """Score rebuilt frames against those taken out.
 
     PATH is a video, a folder of videos, or a folder of triplets (folders with three images, the middle one being the
@@ -80,11 +54,11 @@ def eval_command(
     from interp_cli.job.network import make_interpolator
     from interp_cli.quality.evaluate import engine, table
 
-    options = EngineOptions(model=model, device=device, precision=Precision(precision), tta=Tta(tta))
+    options = shared.engine_of(values)
     interpolator, entry, _ = make_interpolator(options, note=lambda text: click.echo(f"vfi: {text}", err=True))
     wanted = {"gap": gap, "frames": frames or None, "short_side": short_side or None}
-    rows = [row for path in paths for row in _scores(path, engine(interpolator), ffmpeg_path, wanted)]
-    if as_json:
+    rows = [row for path in paths for row in _scores(path, engine(interpolator), values["ffmpeg"], wanted)]
+    if values["as_json"]:
         clips = [{"clip": clip, **asdict(score)} for clip, score in rows]
         click.echo(
             json.dumps({"weights": entry.name, "sha256": entry.sha256, **wanted, "clips": clips, "mean": _mean(rows)})

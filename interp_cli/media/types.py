@@ -136,7 +136,6 @@ class VideoStream:
     color: Color = field(default_factory=Color)
     field_order: str = "progressive"
     rate_from_header: Fraction | None = None  # frames/s
-    frames_from_header: int | None = None
     mastering_metadata: bool = False  # HDR10's mastering display or content light level
     tags: tuple[tuple[str, str], ...] = ()
 
