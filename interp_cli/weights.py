@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interp_cli.model.network import IFNet
 
 MANIFEST = "manifest.json"
-NETWORK = "ifnet-2"  # changes whenever a file of the old network no longer fits
+NETWORK = "ifnet-3"  # changes whenever a file of the old network no longer fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ TINY = Sizes(
     features=(4, 6, 8),
     decoders=(8, 8),
     blocks=(1, 1),
-    hidden=(2, 2),
+    hidden=(2,),
     radius=(1, 2),
+    align=((1, 2), (1, 2), (1, 2)),
     detail=2,
     refine=4,
-    refine_radius=1,
     sampling="bilinear",
 )
 

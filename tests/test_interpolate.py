@@ -46,11 +46,12 @@ def targets(count: int, factor: int, *, left: int = 0) -> list[Target]:
     return [Target(n=n, pts=1000 + n, left=k, t=t) for n, (k, t) in enumerate(times)]
 
 
-def engine(network: FakeNetwork, *, still: bool = True, on_smaller: Any = None, **options: Any) -> Interpolator:
+def engine(
+    network: FakeNetwork, *, still: bool = True, workers: int = 1, on_smaller: Any = None, **options: Any
+) -> Interpolator:
     options.setdefault("scene_detect", False)
-    return Interpolator(
-        network, options=EngineOptions(**options), hold_still=still, on_smaller_batch=on_smaller, device="cpu"
-    )
+    chosen = EngineOptions(**options)
+    return Interpolator(network, options=chosen, hold_still=still, workers=workers, on_smaller_batch=on_smaller)
 
 
 def run(e: Interpolator, frames: list[Planes], wanted: list[Target], **kw: Any) -> list[Planes]:
@@ -297,6 +298,40 @@ def test_out_of_memory_halves_the_batch_and_loses_no_frame() -> None:
     assert max(most_difference(a, b) for a, b in zip(out, alone, strict=True)) <= 1
 
 
+@pytest.mark.parametrize(
+    ("can", "wanted"),
+    [({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)],
+)
+def test_a_processor_made_for_bf16_uses_it(
+    can: dict[str, bool], wanted: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can, raising=False)
+    assert network_dtype(Precision.AUTO, "cpu") is wanted
+
+
+@pytest.mark.parametrize("mode", [Mode.DIRECT, Mode.BISECT])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_workers_make_the_same_frames_as_one_alone_and_encode_no_frame_twice(mode: Mode, batch: int) -> None:
+    frames, wanted = clip(6), targets(6, 4)
+    alone = run(engine(Lively(), batch=batch, mode=mode), frames, wanted)
+    network = Lively()
+    out = run(engine(network, batch=batch, mode=mode, workers=3), frames, wanted)
+    assert [p.pts for p in out] == [p.pts for p in alone]
+    assert max(most_difference(a, b) for a, b in zip(out, alone, strict=True)) <= (0 if batch == 1 else 1)
+    if mode is Mode.DIRECT:
+        assert sum(network.encoded) == 6
+
+
+def test_out_of_memory_sends_the_workers_home_before_batches_shrink() -> None:
+    said: list[int] = []
+    frames, wanted = clip(5), targets(5, 3)
+    out = run(engine(Lively(memory=1), batch=2, workers=2, on_smaller=said.append), frames, wanted)
+    assert said == [2]
+    alone = run(engine(Lively(), batch=1), frames, wanted)
+    assert [p.pts for p in out] == [p.pts for p in alone]
+    assert max(most_difference(a, b) for a, b in zip(out, alone, strict=True)) <= 1
+
+
 def test_out_of_memory_at_one_frame_is_an_error_that_advises() -> None:
     with pytest.raises(DeviceError, match="--scale"):
         run(engine(Lively(memory=0), batch=4), clip(2), targets(2, 2))
@@ -331,7 +366,7 @@ def test_reduced_precision_stays_in_the_network() -> None:
 
 
 def test_precision_auto_is_full_on_a_cpu_and_half_on_cuda() -> None:
-    assert network_dtype(Precision.AUTO, "cpu") is torch.float32
+    assert network_dtype(Precision.AUTO, "mps") is torch.float32
     assert network_dtype(Precision.AUTO, "cuda:1") is torch.float16
     assert network_dtype(Precision.BF16, "cpu") is torch.bfloat16
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from interp_cli.model.align import GUIDES, Alignment, around
 from interp_cli.model.flow import Estimate, cost_volume, resize
 from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose
 from interp_cli.model.teacher import Teacher
@@ -50,6 +51,16 @@ def test_cost_volume_peaks_at_the_true_shift() -> None:
     assert (best == (1 + 3) * 7 + (-2 + 3)).all()
 
 
+@pytest.mark.parametrize("width", [5, 16, 37])
+def test_cost_volume_is_the_mean_product_at_every_shift(width: int) -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(2, 6, 7, width), torch.randn(2, 6, 7, width)
+    padded = torch.nn.functional.pad(b, (2, 2, 2, 2))
+    shifts = [padded[:, :, y : y + 7, x : x + width] for y in range(5) for x in range(5)]
+    wanted = torch.stack([(a * shifted).mean(1) for shifted in shifts], 1)
+    torch.testing.assert_close(cost_volume(a, b, 2), wanted)
+
+
 def test_cost_volume_gradient_is_that_of_its_formula() -> None:
     torch.manual_seed(0)
     a, b = (torch.randn(2, 3, 5, 6, dtype=torch.double, requires_grad=True) for _ in range(2))
@@ -57,9 +68,45 @@ def test_cost_volume_gradient_is_that_of_its_formula() -> None:
 
 
 def test_an_enlarged_estimate_keeps_its_flow_in_pixels_of_the_finer_grid() -> None:
-    coarse = Estimate(torch.full((1, 4, 3, 3), 1.5), torch.zeros(1, 1, 3, 3), torch.zeros(1, 2, 3, 3))
+    parts = (torch.zeros(1, channels, 3, 3) for channels in (1, GUIDES, 2))
+    coarse = Estimate(torch.full((1, 4, 3, 3), 1.5), *parts)
     assert torch.equal(coarse.enlarged(2).flow, torch.full((1, 4, 6, 6), 3.0))
     assert resize(torch.ones(1, 1, 2, 2), 4).shape == (1, 1, 8, 8)
+
+
+def waves(dx: float, dy: float) -> torch.Tensor:
+    """(1, 1, 64, 96): a smooth texture moved by (dx, dy) px, known at every real place."""
+    y, x = torch.meshgrid(torch.arange(64) - dy, torch.arange(96) - dx, indexing="ij")
+    return (0.5 + 0.2 * torch.sin(x / 3) * torch.cos(y / 4) + 0.1 * torch.sin((x + 2 * y) / 5))[None, None]
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5, 0.8])
+def test_alignment_finds_a_movement_of_a_fraction_of_a_pixel(t: float) -> None:
+    dx, dy = 0.7, -0.45
+    still, neutral = torch.zeros(1, 4, 64, 96), torch.zeros(1, GUIDES, 64, 96)
+    with torch.inference_mode():
+        flow = Alignment(4, 12)(waves(0, 0), waves(dx, dy), torch.tensor([t]), still, neutral)
+    wanted = torch.tensor([-t * dx, -t * dy, (1 - t) * dx, (1 - t) * dy]).view(1, 4, 1, 1)
+    assert (flow - wanted)[..., 8:-8, 8:-8].abs().max() < 0.05
+
+
+def test_alignment_leaves_equal_frames_alone() -> None:
+    neutral = torch.zeros(1, GUIDES, 64, 96)
+    with torch.inference_mode():
+        flow = Alignment(2, 4)(waves(0, 0), waves(0, 0), torch.tensor([0.5]), torch.zeros(1, 4, 64, 96), neutral)
+    assert flow.abs().max() == 0
+
+
+def test_sums_around_a_pixel_are_those_of_a_pooling_layer() -> None:
+    x = torch.rand(2, 3, 9, 11)
+    padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
+    torch.testing.assert_close(around(x, 2), 25 * torch.nn.functional.avg_pool2d(padded, 5, 1))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 2)])
+def test_enlarging_gives_the_same_with_and_without_gradients(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size, requires_grad=True)
+    torch.testing.assert_close(resize(x.detach(), 2), resize(x, 2))
 
 
 def test_compose_is_the_blend_of_both_warps_plus_the_residual() -> None:
@@ -74,12 +121,14 @@ def test_every_preset_gives_full_size_results_and_an_untrained_one_nearly_still_
     torch.manual_seed(0)
     network = IFNet(PRESETS[preset]).eval()
     side = 2 * network.limits.multiple_of
-    I0, I1 = torch.rand(2, 3, side, 2 * side), torch.rand(2, 3, side, 2 * side)
+    I = torch.rand(2, 3, side, 2 * side)
     with torch.inference_mode():
-        s = network.synthesise(network.encode(I0), network.encode(I1), torch.tensor([0.25, 0.5]))
+        features = network.encode(I)
+        s = network.synthesise(features, features, torch.tensor([0.25, 0.5]))
     assert s.F_t0.shape == s.F_t1.shape == (2, 2, side, 2 * side)
     assert s.M.shape == (2, 1, side, 2 * side)
-    assert s.R is not None and s.R.shape == (2, 3, side, 2 * side)
+    assert (s.R is None) == (network.refinement is None)
+    assert s.R is None or s.R.shape == (2, 3, side, 2 * side)
     assert s.M.min() >= 0 and s.M.max() <= 1
     assert s.F_t0.abs().max() < side / 8
 

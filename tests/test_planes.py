@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from interp_cli.engine.planes import compose, crop, download, network_input, pad, regrid, stack, upload
+from interp_cli.engine.planes import compose, crop, doubled, download, network_input, pad, regrid, stack, upload
 from interp_cli.engine.still import hold_still, same
 from interp_cli.media.types import Color, Planes, pixel_format
 from interp_cli.model.network import Limits, Synthesis
@@ -80,6 +80,41 @@ def test_a_moving_texture_is_made_exactly_where_it_is_half_way(name: str, sampli
     for made, true in zip(download(frames, [0])[0].data, middle.data, strict=True):
         margin = 18 if made.shape == (48, 64) else 9
         np.testing.assert_array_equal(inner(made, margin), inner(true, margin))
+
+
+def sine(shift: float) -> Planes:
+    """A fine texture, 3.3 px and 4 px from crest to crest, moved by `shift` px."""
+    y, x = np.mgrid[:48, :64].astype(float)
+    values = 120 + 60 * np.sin(2 * np.pi * (x - shift) / 3.3) + 40 * np.sin(2 * np.pi * (y - shift) / 4)
+    return Planes(0, (np.rint(values).astype(np.uint8),), pixel_format("gray"))
+
+
+def test_a_doubled_frame_keeps_its_samples_and_finds_those_between() -> None:
+    fine = doubled(upload([sine(0)], CPU))[0, 0].numpy()
+    np.testing.assert_array_equal(fine[::2, ::2], sine(0).data[0])
+    between = sine(-0.5).data[0].astype(float)
+    assert np.abs(fine[1::2, 1::2] - between)[6:-6, 6:-6].max() < 6
+
+
+@pytest.mark.parametrize("name", ["gray", "yuv444p", "yuv420p"])
+def test_sampling_doubled_frames_is_exact_for_whole_pixels_too(name: str) -> None:
+    start = upload([texture(name, 64, 48)], CPU)
+    s = synthesis((48, 64), (-8, -4), (-8, -4))
+    made = compose(start, start, s, color=Color(), sampling="bicubic", fine=(doubled(start), doubled(start)))
+    true = moved(texture(name, 64, 48), 8, 4)
+    for plane, wanted in zip(download(made, [0])[0].data, true.data, strict=True):
+        np.testing.assert_array_equal(inner(plane, 10), inner(wanted, 10))
+
+
+def test_doubled_frames_keep_fine_texture_that_bicubic_sampling_blurs() -> None:
+    frames0, frames1 = upload([sine(0)], CPU), upload([sine(0.9)], CPU)
+    s = synthesis((48, 64), (-0.45, -0.45), (0.45, 0.45))
+
+    def error(**how: Any) -> float:
+        made = compose(frames0, frames1, s, color=Color(), sampling="bicubic", **how)
+        return float((made.full[0, 0].numpy() - sine(0.45).data[0].astype(float))[8:-8, 8:-8].std())
+
+    assert error(fine=(doubled(frames0), doubled(frames1))) < 0.7 * error()
 
 
 @pytest.mark.parametrize("scale", [2, 4])

@@ -55,9 +55,9 @@ def test_a_truncated_or_missing_file_is_named_by_verify(folder: Path) -> None:
 def test_values_that_are_not_finite_are_named_by_verify(folder: Path) -> None:
     network, _ = weights.load("tiny")
     with torch.no_grad():
-        network.detail[0].bias[0] = float("nan")
+        network.encoder[0][0].bias[0] = float("nan")
     entry = weights.save(folder / "bad.safetensors", network, name="bad", licence="MIT", origin="", scores={})
-    assert weights.verify(entry) == [f"{entry.path}: detail.0.bias is not finite"]
+    assert weights.verify(entry) == [f"{entry.path}: encoder.0.0.bias is not finite"]
 
 
 def test_a_pickle_is_refused_and_never_opened_as_one(folder: Path) -> None:

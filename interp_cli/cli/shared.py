@@ -37,7 +37,7 @@ engine_options = together(
     ),
     option(
         "--precision", section=_ENGINE, type=choice(Precision), default="auto", show_default=True,
-        help="Arithmetic of the network; auto is fp16 on CUDA, else fp32.",
+        help="Arithmetic of the network; auto: fp16 on CUDA, bf16 on a CPU made for it, else fp32.",
     ),
     option(
         "--batch", section=_ENGINE, type=BATCH, default="auto", show_default=True, metavar="auto|N",

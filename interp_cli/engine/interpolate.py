@@ -20,17 +20,31 @@ __all__ = ["Interpolator", "check_mode", "network_dtype"]
 
 
 def network_dtype(precision: Precision, device: str) -> torch.dtype:
-    """The network's arithmetic on `device`. AUTO: fp16 on CUDA, fp32 elsewhere."""
+    """The network's arithmetic on `device`. AUTO: fp16 on CUDA, bf16 on a CPU made for it, fp32 elsewhere.
+
+    Flows, alignment and composing are float32 always, so bf16 costs no quality (docs/log.md).
+    """
     if precision is Precision.AUTO:
-        precision = Precision.FP16 if device.startswith("cuda") else Precision.FP32
+        precision = Precision.FP32
+        if device.startswith("cuda"):
+            precision = Precision.FP16
+        elif device == "cpu" and _has_bf16():
+            precision = Precision.BF16
     return {Precision.FP32: torch.float32, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}[precision]
+
+
+def _has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices itself. Older versions of torch cannot tell: no."""
+    can: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
 class Interpolator:
     """Makes the frames of targets from source frames. Works on arrays alone: no files, no ffmpeg.
 
     `cuts` are the source frames after which a cut kept frames from being made; `copied` and `made` count output frames.
-    `on_smaller_batch` is told the new batch, once, when memory ran out and smaller batches go on. `hold_still=False`
+    `workers` threads make frames side by side (see `Maker`). `on_smaller_batch` is told once how many frames are made
+    at a time after memory ran out. `hold_still=False`
     makes every pixel of every frame that stands between two source frames, for measurements.
     """
 
@@ -42,6 +56,7 @@ class Interpolator:
         dtype: torch.dtype = torch.float32,
         options: EngineOptions | None = None,
         hold_still: bool = True,
+        workers: int = 1,
         on_smaller_batch: Callable[[int], None] | None = None,
     ) -> None:
         options = options or EngineOptions()
@@ -59,6 +74,7 @@ class Interpolator:
             scale=options.scale,
             batch=options.batch,
             still=hold_still,
+            workers=workers,
             on_smaller_batch=on_smaller_batch,
         )
 
@@ -83,7 +99,7 @@ class Interpolator:
                 waiting, jobs = [], 0
             waiting.append(item)
             jobs += isinstance(item, Job)
-            batch = self._maker.batch or 1
+            batch = self._maker.at_once
             # A copy after work ends its pair, so flushing there is safe for bisection too; it keeps a long still
             # passage from being held in memory until the next frame has to be made.
             idle = not isinstance(item, Job) and len(waiting) > 2 * batch
@@ -120,7 +136,7 @@ class Interpolator:
 
     def _is_full(self, waiting: list[Planes | Job], jobs: int, item: Planes | Job) -> bool:
         """Whether to bisect what waits before `item` joins: all times of a pair stay together."""
-        if self.mode is Mode.DIRECT or jobs < (self._maker.batch or 1):
+        if self.mode is Mode.DIRECT or jobs < self._maker.at_once:
             return False
         last = next(w for w in reversed(waiting) if isinstance(w, Job))
         return not (isinstance(item, Job) and item.left is last.left)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,12 +21,16 @@ from interp_cli.media.types import Color, Planes
 from interp_cli.model.network import Features, Network, Synthesis
 from interp_cli.options import Scale, Tta
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
 Flip = tuple[int, ...]
 """Dimensions of (N, C, H, W) that are mirrored."""
 
 _FLIPS: dict[Tta, tuple[Flip, ...]] = {Tta.NONE: ((),), Tta.FLIP: ((), (2, 3)), Tta.FULL: ((), (3,), (2,), (2, 3))}
 
 _AUTO_SCALE_PIXELS = 2_100_000  # up to 1920 x 1080 the network sees whole frames
+_FINE_PIXELS = 2_100_000  # up to here frames are sampled from a doubled copy; larger ones hold their detail otherwise
 _CPU_BATCH_PIXELS = 250_000  # of one batch: small frames share the cost of a call, large ones only leave the cache
 _CUDA_BYTES_PER_PIXEL = 800  # of one made frame, generously: features, cost volumes and planes in float32
 
@@ -36,6 +41,7 @@ class Source:
 
     planes: Planes | None
     frames: Frames | None = None
+    fine: Tensor | None = None  # `frames` with samples between their pixels, to warp from
     features: dict[Flip, Features] = field(default_factory=dict)
 
 
@@ -73,7 +79,11 @@ def auto_batch(pixels: int, device: torch.device) -> int:
 
 
 class Maker:
-    """Makes frames on one device. Holds no frames itself: what is computed of a source frame lives in its `Source`."""
+    """Makes frames on one device. Holds no frames itself: what is computed of a source frame lives in its `Source`.
+
+    `workers` threads make that many batches side by side. On a CPU that beats giving every operation several threads:
+    small operations wait for each other longer than they take, all the more so beside a busy decoder and encoder.
+    """
 
     def __init__(
         self,
@@ -85,12 +95,20 @@ class Maker:
         scale: Scale = Scale.AUTO,
         batch: int | None = None,
         still: bool = True,
+        workers: int = 1,
         on_smaller_batch: Callable[[int], None] | None = None,
     ) -> None:
         self.network, self.device, self.dtype = network, torch.device(device), dtype
         self.flips, self.reversed_too = _FLIPS[tta], tta is Tta.FULL
         self.scale, self.batch, self.still = scale, batch, still
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vfi-make") if workers > 1 else None
         self._on_smaller_batch = on_smaller_batch
+
+    @property
+    def at_once(self) -> int:
+        """Frames that are made side by side."""
+        return (self.batch or 1) * self._workers
 
     def batch_for(self, planes: Planes) -> int:
         """Frames per network call, chosen at the first frame unless it was given."""
@@ -138,9 +156,9 @@ class Maker:
         """Frames of all pairs in order, one or several at a time; out of memory, the same pairs in smaller batches."""
         start = 0
         while start < len(pairs):
-            chunk = pairs[start : start + (self.batch or 1)]
+            chunk = pairs[start : start + self.at_once]
             try:
-                frames = self._batch(chunk, color)
+                frames = self._side_by_side(chunk, color)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error, len(chunk))
                 continue
@@ -155,39 +173,59 @@ class Maker:
                 f"{self.device} has too little memory for one frame of this size; "
                 "try --scale 1/2 or 1/4, or --device cpu"
             ) from error
-        self.batch = size // 2
+        if self._workers > 1:
+            self._workers, self._pool = 1, None
+        else:
+            self.batch = size // 2
         if self._on_smaller_batch is not None:
-            self._on_smaller_batch(self.batch)
+            self._on_smaller_batch(self.at_once)
             self._on_smaller_batch = None  # once is enough
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    @torch.inference_mode()
-    def _batch(self, pairs: Sequence[Pair], color: Color) -> list[Frames]:
+    def _side_by_side(self, pairs: Sequence[Pair], color: Color) -> list[Frames]:
+        """Features of every source frame once, then the frames, each step dealt out to the workers."""
         sources = list(dict.fromkeys(source for pair in pairs for source in (pair.left, pair.right)))
         for source in sources:
             if source.frames is None and source.planes is not None:
                 source.frames = on_device.upload([source.planes], self.device)
-        height, width = _frames(sources[0]).size
+        for flip in self.flips:
+            new = [source for source in sources if flip not in source.features]
+            self._deal(lambda some, flip=flip: self._encode(some, flip, color), new)  # type: ignore[misc]
+        return [one for made in self._deal(lambda some: self._batch(some, color), pairs) for one in made]
+
+    def _deal(self, work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> list[Made]:
+        """The results of `work` on runs of at most a batch of `items`, in order."""
+        size = min(self.batch or 1, -(-len(items) // self._workers)) or 1
+        runs = [items[start : start + size] for start in range(0, len(items), size)]
+        if self._pool is None or len(runs) < 2:
+            return [work(run) for run in runs]
+        return list(self._pool.map(work, runs))
+
+    @torch.inference_mode()
+    def _batch(self, pairs: Sequence[Pair], color: Color) -> list[Frames]:
+        height, width = _frames(pairs[0].left).size
         scale = working_scale(self.scale, width, height)
         versions: list[list[Frames]] = []
         for flip in self.flips:
-            self._encode([source for source in sources if flip not in source.features], flip, color, scale)
             for back in (False, True) if self.reversed_too else (False,):
                 s = self._synthesise(pairs, flip, back=back)
                 s = _mirrored(on_device.crop(s, (-(-height // scale), -(-width // scale))), flip)
                 versions.append(self._composed(pairs, s, color, scale))
         return [on_device.mean(same) for same in zip(*versions, strict=True)]
 
-    def _encode(self, sources: Sequence[Source], flip: Flip, color: Color, scale: int) -> None:
-        for start in range(0, len(sources), self.batch or 1):
-            some = sources[start : start + (self.batch or 1)]
-            I = on_device.network_input(on_device.stack([_frames(s) for s in some]), color, scale=scale)
-            I = on_device.pad(torch.flip(I, flip) if flip else I, self.network.limits)
-            with self._precision():
-                features = self.network.encode(I.contiguous(memory_format=torch.channels_last))
-            for k, source in enumerate(some):
-                source.features[flip] = tuple(f[k : k + 1] for f in features) if len(some) > 1 else features
+    @torch.inference_mode()
+    def _encode(self, sources: Sequence[Source], flip: Flip, color: Color) -> None:
+        height, width = _frames(sources[0]).size
+        scale = working_scale(self.scale, width, height)
+        I = on_device.network_input(on_device.stack([_frames(s) for s in sources]), color, scale=scale)
+        I = on_device.pad(torch.flip(I, flip) if flip else I, self.network.limits)
+        with self._precision():
+            features = self.network.encode(I.contiguous(memory_format=torch.channels_last))
+        for k, source in enumerate(sources):
+            if self.network.limits.sampling == "bicubic" and source.fine is None and height * width <= _FINE_PIXELS:
+                source.fine = on_device.doubled(_frames(source))
+            source.features[flip] = tuple(f[k : k + 1] for f in features) if len(sources) > 1 else features
 
     def _synthesise(self, pairs: Sequence[Pair], flip: Flip, *, back: bool) -> Synthesis:
         """At the padded size. `back` lets time run backwards for the network and turns its answer round again."""
@@ -206,8 +244,9 @@ class Maker:
             some, part = pairs[n : n + size], _part(s, n, size)
             frames0 = on_device.stack([_frames(pair.left) for pair in some])
             frames1 = on_device.stack([_frames(pair.right) for pair in some])
+            fine = _fine(some)
             sampling = self.network.limits.sampling
-            made = on_device.compose(frames0, frames1, part, color=color, scale=scale, sampling=sampling)
+            made = on_device.compose(frames0, frames1, part, color=color, scale=scale, sampling=sampling, fine=fine)
             if self.still:
                 t = torch.tensor([float(pair.t) for pair in some])
                 made = hold_still(made, frames0, frames1, part, t=t, scale=scale)
@@ -228,6 +267,15 @@ def _frames(source: Source) -> Frames:
     if source.frames is None:
         raise RuntimeError("a frame was composed before it was uploaded")
     return source.frames
+
+
+def _fine(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor] | None:
+    """The doubled frames of both ends, where they were made."""
+    left = [pair.left.fine for pair in pairs if pair.left.fine is not None]
+    right = [pair.right.fine for pair in pairs if pair.right.fine is not None]
+    if not (left and right):
+        return None
+    return (left[0], right[0]) if len(pairs) == 1 else (torch.cat(left), torch.cat(right))
 
 
 def _together(features: Sequence[Features]) -> Features:

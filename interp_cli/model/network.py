@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from interp_cli.model.align import Alignment
 from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, resize
 from interp_cli.model.refine import Refinement
 from interp_cli.model.warp import warp
@@ -63,23 +65,23 @@ class Sizes:
     features: tuple[int, ...]  # channels of the encoder, from 1/2 down
     decoders: tuple[int, ...]  # channels of the flow decoders, from 1/4 down
     blocks: tuple[int, ...]  # residual blocks of each decoder
-    hidden: tuple[int, ...]  # channels of the state handed on by each decoder
+    hidden: tuple[int, ...]  # channels of the state that each decoder but the finest hands on
     radius: tuple[int, ...]  # reach of each cost volume, px of its scale
-    detail: int  # channels of the features that refinement sees
-    refine: int  # channels of refinement
-    refine_radius: int  # reach of its cost volume, px at 1/2
-    sampling: str  # how the frames are sampled at the end
+    align: tuple[tuple[int, int], ...]  # linearisations of the alignment at each level, from 1/2 down; sweeps of each
+    detail: int = 0  # channels of the features that refinement sees
+    refine: int = 0  # channels of refinement; 0: there is none, and R is zero
+    sampling: str = "bicubic"  # how the frames are sampled at the end
 
     def __post_init__(self) -> None:
-        levels = {len(self.features) - 1, len(self.decoders), len(self.blocks), len(self.hidden), len(self.radius)}
+        decoded = {len(self.decoders), len(self.blocks), len(self.hidden) + 1, len(self.radius)}
+        levels = {len(self.features) - 1, len(self.align) - 1, *decoded}
         if len(levels) != 1:
             raise ValueError(f"sizes of a network disagree on its number of levels: {self}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Sizes:
         """The inverse of `to_dict`, for sizes that were stored as JSON beside weights."""
-        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**sizes)
+        return cls(**{k: _tuples(v) for k, v in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -89,25 +91,21 @@ class Sizes:
 PRESETS: dict[str, Sizes] = {
     "fast": Sizes(
         features=(16, 32, 48, 72),
-        decoders=(48, 72, 112),
-        blocks=(2, 2, 3),
-        hidden=(16, 24, 32),
+        decoders=(32, 72, 112),
+        blocks=(1, 2, 3),
+        hidden=(24, 32),
         radius=(2, 3, 4),
-        detail=8,
-        refine=24,
-        refine_radius=1,
-        sampling="bicubic",
+        align=((3, 6), (2, 6), (1, 6), (1, 6)),
     ),
     "base": Sizes(
         features=(24, 48, 80, 112, 128),
         decoders=(80, 112, 160, 192),
         blocks=(4, 4, 4, 4),
-        hidden=(24, 32, 48, 48),
+        hidden=(32, 48, 48),
         radius=(2, 3, 4, 4),
+        align=((4, 10), (3, 8), (2, 8), (2, 8), (2, 8)),
         detail=16,
         refine=48,
-        refine_radius=1,
-        sampling="bicubic",
     ),
 }
 
@@ -118,8 +116,8 @@ class IFNet(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
-        f, h = sizes.features, sizes.hidden
-        self.detail = conv(3, sizes.detail, stride=2)
+        f = sizes.features
+        h = (0, *sizes.hidden)
         self.encoder = nn.ModuleList([conv(3, f[0], stride=2)])
         self.encoder.extend(
             nn.Sequential(conv(f[i], f[i + 1], stride=2), conv(f[i + 1], f[i + 1])) for i in range(len(f) - 1)
@@ -130,7 +128,8 @@ class IFNet(nn.Module):
             FinerLevel(f[i + 1], sizes.decoders[i], sizes.blocks[i], (h[i + 1], h[i]), sizes.radius[i])
             for i in reversed(range(last))
         )
-        self.refinement = Refinement(sizes.detail, h[0], sizes.refine, sizes.refine_radius)
+        self.alignments = nn.ModuleList(Alignment(*steps) for steps in sizes.align)
+        self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
         self.limits = Limits(multiple_of=2 ** len(f), min_size=2 ** len(f), any_t=True, sampling=sizes.sampling)
         self.apply(_initialise)
         for module in self.modules():
@@ -138,20 +137,30 @@ class IFNet(nn.Module):
                 nn.init.normal_(module.head.weight, std=2e-3)  # type: ignore[union-attr, arg-type]
 
     def encode(self, I: Tensor) -> Features:
-        """Features of N frames (N, 3, H, W): detail at 1/2, then the scales that flow is estimated at, from 1/4."""
+        """Features of N frames (N, 3, H, W): brightness from 1/2 down, scales from 1/4 down, and detail to refine."""
         x = self.encoder[0](I)
         scales = []
         for level in self.encoder[1:]:
             x = level(x)
             scales.append(x)
-        return (self.detail(I), *scales)
+        brightness = [F.avg_pool2d(I.float().mean(1, keepdim=True), 2)]
+        for _ in scales:
+            brightness.append(F.avg_pool2d(brightness[-1], 2))
+        return (*brightness, *scales, *([] if self.refinement is None else [self.refinement.enter(I)]))
 
     def estimates(self, f0: Features, f1: Features, t: Tensor) -> list[Estimate]:
         """Flow, mask logit and state of N pairs at times t (N,), from the coarsest scale to 1/4."""
-        out = [self.coarsest(f0[-1], f1[-1], t)]
-        for k, level in enumerate(self.finer, start=2):
-            out.append(level(f0[-k], f1[-k], t, out[-1]))
+        levels = len(self.sizes.decoders)
+        out: list[Estimate] = []
+        for k, level in zip(range(levels, 0, -1), (self.coarsest, *self.finer), strict=True):
+            seen = (f0[levels + k], f1[levels + k], t)
+            out.append(self._aligned(k, f0, f1, t, level(*seen, out[-1]) if out else level(*seen)))
         return out
+
+    def _aligned(self, level: int, f0: Features, f1: Features, t: Tensor, e: Estimate) -> Estimate:
+        with torch.autocast(e.flow.device.type, enabled=False):  # a difference of two flows needs float32
+            flow = self.alignments[level](f0[level], f1[level], t, e.flow.float(), e.guide.float())
+        return replace(e, flow=flow)
 
     def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
         """Flows, mask and residual of N pairs at times t (N,) in (0, 1)."""
@@ -159,9 +168,13 @@ class IFNet(nn.Module):
 
     def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate) -> Synthesis:
         """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4)."""
-        flow, logit, R = self.refinement(f0[0], f1[0], t, quarter.enlarged(2))
-        full = resize(flow * 2, 2).float()
-        return Synthesis(full[:, :2], full[:, 2:], torch.sigmoid(logit.float()), R.float())
+        half = self._aligned(0, f0, f1, t, quarter.enlarged(2))
+        full = resize(torch.cat((half.flow * 2, half.logit.float()), 1), 2)
+        logit, R = full[:, 4:], None
+        if self.refinement is not None:
+            logit, R = self.refinement(f0[-1], f1[-1], t, half.flow, half.logit)
+            logit, R = logit.float(), R.float()
+        return Synthesis(full[:, :2], full[:, 2:4], torch.sigmoid(logit), R)
 
     def forward(self, I0: Tensor, I1: Tensor, t: Tensor) -> Tensor:
         """I_t (N, 3, H, W) of N pairs: encode, synthesise, compose."""
@@ -177,6 +190,22 @@ def compose(I0: Tensor, I1: Tensor, s: Synthesis, sampling: str = "bilinear") ->
 def placed(module: Module, device: torch.device | str) -> Module:
     """`module` on `device` with channels last in memory, which convolutions want on every kind of device."""
     return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def lowered(module: Module, dtype: torch.dtype) -> Module:
+    """`module` with the weights of its convolutions in `dtype`, for inference under autocast of that dtype.
+
+    Autocast would convert them at every call. Alignment keeps float32, which differences of flows need.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            part.to(dtype)
+    return module
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples, however deep."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _initialise(module: nn.Module) -> None:

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--crops", nargs="+", default=["128x16", "192x7"], help="SIDExBATCH, in turn")
     run.add_argument("--synthetic", type=float, default=0.5, help="share of each batch (default: %(default)s)")
     run.add_argument("--device", default="cpu")
+    run.add_argument("--workers", type=int, default=1, help="processes of one thread each (default: %(default)s)")
     run.add_argument("--seed", type=int, default=1)
     out = steps.add_parser("export", help="write a checkpoint as weights, with its manifest row")
     out.add_argument("checkpoint", type=Path)
@@ -83,6 +84,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         crops=crops,
         synthetic_share=options.synthetic,
         device=options.device,
+        workers=options.workers,
         seed=options.seed,
     )
 

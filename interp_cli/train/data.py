@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interp_cli.errors import InputError
 
-GAPS = {2: 0.6, 3: 0.1, 4: 0.2, 6: 0.05, 8: 0.05}  # frames between I0 and I1, and how often
+GAPS = {2: 0.76, 3: 0.06, 4: 0.12, 6: 0.03, 8: 0.03}  # frames between I0 and I1, and how often
 MOVING = 1.5  # mean absolute difference of I0 and I1, code values: from here on a crop counts as moving
 TRIES = 6
 

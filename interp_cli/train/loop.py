@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import spawn
 
 from interp_cli.model.network import PRESETS, IFNet, Sizes, Synthesis, compose, placed
 from interp_cli.model.teacher import Teacher
 from interp_cli.train.data import Sampler, load_shots
-from interp_cli.train.losses import distillation, flow_at_full_size, known_flow, laplacian, relative
+from interp_cli.train.losses import distillation, flow_at_full_size, known_flow, laplacian, relative, root_mean_square
 from interp_cli.train.synthetic import moving_layers
 
 
@@ -43,6 +46,7 @@ class Recipe:
     seed: int = 1
     device: str = "cpu"
     autocast: bool = True  # bfloat16
+    workers: int = 1  # processes of one thread each that share every batch: on a CPU faster than threads
 
 
 class Run:
@@ -50,11 +54,12 @@ class Run:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.device = recipe, torch.device(recipe.device)
-        torch.manual_seed(recipe.seed)
+        torch.manual_seed(recipe.seed)  # the same in every worker: they begin with the same weights
         self.student = placed(IFNet(PRESETS[recipe.preset]), self.device)
         self.teacher = placed(Teacher(), self.device)
         self.ema = {k: v.detach().clone() for k, v in self.student.state_dict().items()}
         parameters = [*self.student.parameters(), *self.teacher.parameters()]
+        self.parameters = parameters
         self.optimiser = torch.optim.AdamW(parameters, recipe.rate, (0.9, 0.99), weight_decay=recipe.weight_decay)
         self.step, self.samples, self.minutes = 0, 0, 0.0
         self.log = Path(recipe.out).with_suffix(".jsonl")
@@ -102,6 +107,21 @@ class Run:
             for name, value in self.student.state_dict().items():
                 self.ema[name].lerp_(value, 1 - decay)
 
+    def share(self) -> None:
+        """Average gradients and the clock over all workers."""
+        if self.recipe.workers == 1:
+            return
+        clock = torch.tensor([self.minutes], device=self.device)
+        flat = torch.cat([p.grad.flatten() for p in self.parameters if p.grad is not None] + [clock])
+        distributed.all_reduce(flat)
+        flat /= self.recipe.workers
+        at = 0
+        for p in self.parameters:
+            if p.grad is not None:
+                p.grad.copy_(flat[at : at + p.numel()].view_as(p))
+                at += p.numel()
+        self.minutes = float(flat[-1])
+
     def write(self, **facts: Any) -> None:
         """One line of the log, on stdout too."""
         line = json.dumps({"step": self.step, "samples": self.samples, "minutes": round(self.minutes, 2), **facts})
@@ -122,13 +142,20 @@ class Batch:
     valid: Tensor
 
 
-def batches(sampler: Sampler, recipe: Recipe, device: torch.device) -> Iterator[Batch]:
-    """Batches for ever; the crop sizes take turns, the number of layers is drawn."""
-    generator = torch.Generator(device).manual_seed(recipe.seed)
+def batches(sampler: Sampler, recipe: Recipe, device: torch.device, seed: int) -> Iterator[Batch]:
+    """One worker's share of batches, for ever; the crop sizes take turns, the number of layers is drawn."""
+    generator = torch.Generator(device).manual_seed(seed)
     while True:
-        for side, count in recipe.crops:
-            made = round(count * recipe.synthetic_share)
+        for side, whole in recipe.crops:
+            count = max(1, round(whole / recipe.workers))
+            chance = sampler.random.random()  # the share is right on average even where it is less than one sample
+            made = min(int(count * recipe.synthetic_share + chance), count - 1)
             real = sampler.triplets(count - made, side)
+            if not made:
+                none = real.I0.new_zeros((0, 4, side, side))
+                I0, I1, I_t = (_joined(x, x[:0]) for x in (real.I0, real.I1, real.I_t))
+                yield Batch(I0, I1, I_t, real.t, flow=none, valid=none)
+                continue
             layers = sampler.random.randint(1, 4)
             t = sampler.random.choice((0.25, 0.5, 0.5, 0.75, sampler.random.uniform(0.05, 0.95)))
             textures = sampler.textures(made, layers, side)
@@ -157,18 +184,19 @@ def losses(run: Run, b: Batch) -> dict[str, Tensor]:
         better: Synthesis = run.teacher(b.I0, b.I1, b.I_t, result)
     sampling = student.limits.sampling
     blend = compose(b.I0, b.I1, Synthesis(result.F_t0, result.F_t1, result.M, None), sampling)
-    assert result.R is not None
-    I_t, taught = blend + result.R, compose(b.I0, b.I1, better)
+    taught = compose(b.I0, b.I1, better)
     flows = [flow_at_full_size(e, b.I0.shape[-2]) for e in estimates]
     flows.append(torch.cat((result.F_t0, result.F_t1), 1))
     known = len(b.flow)
     weight = recipe.flow[0] * (1 - min(1.0, run.progress)) ** 2 + recipe.flow[1]
     terms = {
-        "frame": relative(laplacian(I_t, b.I_t)),
-        "blend": 0.5 * relative(laplacian(blend, b.I_t)),
+        "blend": relative(laplacian(blend, b.I_t)),
+        "rms": relative(root_mean_square(blend, b.I_t)),
         "teacher": 0.5 * relative(laplacian(taught, b.I_t)),
         "distil": recipe.distil * distillation(flows, b.I_t, blend.detach(), taught, better),
     }
+    if result.R is not None:
+        terms["frame"] = relative(laplacian(blend + result.R, b.I_t))
     if known:
         terms["flow"] = weight * known_flow([f[-known:] for f in flows], b.flow, b.valid)
     return terms
@@ -194,41 +222,67 @@ def validate(run: Run, shots: list[NDArray[Any]]) -> float:
 
 def train(recipe: Recipe, *, resume: bool = False) -> None:
     """Train by `recipe` until its time is over; checkpoints go to `recipe.out`, the log beside it."""
+    if recipe.workers == 1:
+        _train(0, recipe, resume)
+        return
+    with tempfile.TemporaryDirectory() as meeting:
+        environment = {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+        os.environ.update({k: os.environ.get(k, v) for k, v in environment.items()})
+        arguments = (recipe, resume, f"file://{meeting}/meeting")
+        spawn(_worker, arguments, recipe.workers)  # type: ignore[no-untyped-call]
+
+
+def _worker(rank: int, recipe: Recipe, resume: bool, meeting: str) -> None:
+    if recipe.device == "cpu":
+        torch.set_num_threads(1)
+    distributed.init_process_group("gloo", meeting, world_size=recipe.workers, rank=rank)
+    try:
+        _train(rank, recipe, resume)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _train(rank: int, recipe: Recipe, resume: bool) -> None:
     run = Run(recipe)
     if resume and Path(recipe.out).exists():
         run.load(recipe.out, resume=True)
     elif recipe.start:
         run.load(recipe.start, resume=False)
-    sampler = Sampler(load_shots([Path(d) for d in recipe.data], device=run.device), seed=recipe.seed + run.step)
+    seed = recipe.seed + run.step + 1_000_003 * rank
+    sampler = Sampler(load_shots([Path(d) for d in recipe.data], device=run.device), seed=seed)
     val = [np.load(p, mmap_mode="r") for p in sorted(Path(recipe.val).glob("*.npy"))] if recipe.val else []
-    if val:
+    if val and rank == 0:
         run.write(val_psnr=round(validate(run, val), 3))
     last, saved = time.monotonic(), run.minutes
     smooth: dict[str, float] = {}
-    for batch in batches(sampler, recipe, run.device):
+    for batch in batches(sampler, recipe, run.device, seed):
         run.set_rate()
         terms = losses(run, batch)
         total = sum(terms.values(), torch.zeros((), device=run.device))
         run.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_([p for g in run.optimiser.param_groups for p in g["params"]], recipe.clip)
-        run.optimiser.step()
-        run.step += 1
-        run.samples += len(batch.t)
-        run.average()
         now = time.monotonic()
         run.minutes, last = run.minutes + (now - last) / 60, now
+        run.share()
+        nn.utils.clip_grad_norm_(run.parameters, recipe.clip)
+        run.optimiser.step()
+        run.step += 1
+        run.samples += len(batch.t) * recipe.workers
+        run.average()
         if run.step % 20 == 0:
             for name, value in terms.items():
                 smooth[name] = 0.8 * smooth.get(name, value.item()) + 0.2 * value.item()
-        if run.step % 100 == 0:
+        if run.step % 100 == 0 and rank == 0:
             run.write(**{k: round(v, 5) for k, v in smooth.items()})
         done = run.minutes >= recipe.minutes
         if done or run.minutes - saved >= recipe.save_every:
             saved = run.minutes
-            run.save()
-            if val:
-                run.write(val_psnr=round(validate(run, val), 3))
+            if rank == 0:
+                run.save()
+                if val:
+                    run.write(val_psnr=round(validate(run, val), 3))
+            if recipe.workers > 1:
+                distributed.barrier()
             last = time.monotonic()
         if done:
             return

@@ -31,6 +31,11 @@ def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
     return total + rest.abs().mean((1, 2, 3))
 
 
+def root_mean_square(a: Tensor, b: Tensor) -> Tensor:
+    """The root mean square of a - b (N, C, H, W): (N,). Its logarithm is PSNR, which weighs large errors most."""
+    return ((a - b).square().mean((1, 2, 3)) + 1e-8).sqrt()
+
+
 def relative(error: Tensor, floor: float = 0.004) -> Tensor:
     """Mean over samples of the error (N,), each divided by its own size: the gradient of its logarithm; a scalar.
 
