@@ -43,6 +43,10 @@ class VfiError(Exception):
 
     exit_code: ExitCode = ExitCode.BUG
 
+    def add(self, sentence: str) -> None:
+        """Let the message end with `sentence`, such as how to go on."""
+        self.args = (f"{self}; {sentence}",)
+
 
 class UsageError(VfiError):
     """An option, or a combination of options, that cannot be meant."""
@@ -92,13 +96,13 @@ class DeviceError(VfiError):
 
 
 class StoppedError(VfiError):
-    """The job stopped part-way for a reason outside it, such as a full disk."""
+    """The job stopped part-way for a reason outside it, such as a full disk; it can go on later."""
 
     exit_code = ExitCode.STOPPED
 
 
 class InterruptedBySignal(VfiError):  # noqa: N818 - named for what happened
-    """SIGINT, SIGTERM or SIGHUP ended the job; nothing is left behind."""
+    """SIGINT, SIGTERM or SIGHUP ended the job."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(signum).name}")

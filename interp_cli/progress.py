@@ -15,8 +15,8 @@ JSON_INTERVAL = 1.0  # s: a reader is told no more often
 class Progress(Protocol):
     """Told of a job's course: `start`, `advance` per output frame, `end`; and of `note`s at any time."""
 
-    def start(self, *, frames: int, **facts: Any) -> None:
-        """A job of `frames` output frames begins."""
+    def start(self, *, frames: int, done: int = 0, **facts: Any) -> None:
+        """A job of `frames` output frames begins, of which `done` were made by an earlier run."""
         ...
 
     def advance(self) -> None:
@@ -35,7 +35,7 @@ class Progress(Protocol):
 class Silent:
     """Says nothing at all."""
 
-    def start(self, *, frames: int, **facts: Any) -> None:
+    def start(self, *, frames: int, done: int = 0, **facts: Any) -> None:
         """Nothing."""
 
     def advance(self) -> None:
@@ -66,11 +66,12 @@ class Bar(NotesOnly):
         super().__init__(stream)
         self._bar: Any = None
 
-    def start(self, *, frames: int, **facts: Any) -> None:
+    def start(self, *, frames: int, done: int = 0, **facts: Any) -> None:
         """Draw the bar."""
         from tqdm import tqdm
 
-        self._bar = tqdm(total=frames, unit="frame", file=self.stream, dynamic_ncols=True, smoothing=0.05)
+        how: dict[str, Any] = {"unit": "frame", "dynamic_ncols": True, "smoothing": 0.05}
+        self._bar = tqdm(total=frames, initial=done, file=self.stream, **how)
 
     def advance(self) -> None:
         """Move it."""
@@ -95,14 +96,14 @@ class JsonLines:
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self._clock = stream, clock
-        self._done = self._of = 0
+        self._done = self._earlier = self._of = 0
         self._begun = self._said = 0.0
 
-    def start(self, *, frames: int, **facts: Any) -> None:
-        """`{"event": "start", "of": frames, ...}` with the facts of the job."""
-        self._done, self._of = 0, frames
+    def start(self, *, frames: int, done: int = 0, **facts: Any) -> None:
+        """`{"event": "start", "done": .., "of": frames, ...}` with the facts of the job."""
+        self._done, self._earlier, self._of = done, done, frames
         self._begun = self._said = self._clock()
-        self._say("start", of=frames, **facts)
+        self._say("start", done=done, of=frames, **facts)
 
     def advance(self) -> None:
         """`{"event": "frames", "done": .., "of": .., "frames_per_s": ..}`."""
@@ -119,10 +120,10 @@ class JsonLines:
     def end(self, *, done: bool) -> None:
         """`{"event": "end", "ok": .., "done": .., "of": .., "frames_per_s": ..}`."""
         self._say("end", ok=done, done=self._done, of=self._of, frames_per_s=self._speed(self._clock()))
-        self._done = self._of = 0  # an input that fails before it starts must not repeat these
+        self._done = self._earlier = self._of = 0  # an input that fails before it starts must not repeat these
 
     def _speed(self, now: float) -> float:
-        return round(self._done / max(now - self._begun, 1e-6), 2)
+        return round((self._done - self._earlier) / max(now - self._begun, 1e-6), 2)
 
     def _say(self, event: str, **facts: Any) -> None:
         print(json.dumps({"event": event, **facts}), file=self.stream, flush=True)

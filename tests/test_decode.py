@@ -188,9 +188,9 @@ def test_unpacking_loses_no_value_and_keeps_the_range(pix_fmt: str, color_range:
     feed = Input("pipe:0", {"f": "rawvideo", "pixel_format": pix_fmt, "s": f"{W}x{H}", **labelled})
     options = room._raw_options(video, range(1), whole=True)
     with child(ffmpeg, [feed], [Output("pipe:1", (), options)], feed=True) as running:
-        running.stdin.write(raw.data)
-        running.stdin.close()
-        got = np.frombuffer(running.stdout.read(), working_format(pix_fmt).dtype)
+        running.write(raw.data)
+        running.finish()
+        got = np.frombuffer(running.read(), working_format(pix_fmt).dtype)
     planes = _planes_of(got.view(np.uint8).copy(), pix_fmt)
     expected = UNPACK[pix_fmt](raw)
     assert all(np.array_equal(a, b) for a, b in zip(planes, expected, strict=True))

@@ -171,7 +171,7 @@ class Gone(BaseException):
 @pytest.mark.parametrize("leave", [Gone, KeyboardInterrupt, GeneratorExit, RuntimeError])
 def test_a_child_is_gone_however_its_block_is_left(ffmpeg: Ffmpeg, leave: type[BaseException]) -> None:
     with pytest.raises(leave), child(ffmpeg, [ENDLESS], [RAW]) as running:
-        assert running.stdout.read(10)
+        assert running.fill(memoryview(bytearray(10)))
         raise leave
     with pytest.raises(ProcessLookupError):
         os.kill(running.pid, 0)
@@ -184,7 +184,7 @@ def test_a_child_is_gone_when_the_generator_around_it_is_dropped(wheel: Ffmpeg) 
         with child(wheel, [ENDLESS], [RAW]) as running:
             pids.append(running.pid)
             while True:
-                yield running.stdout.read(100)
+                yield running.fill(memoryview(bytearray(100)))
 
     generator = frames()
     next(generator)
@@ -220,7 +220,7 @@ def test_a_child_ends_by_itself_when_vfi_is_killed(ffmpeg: Ffmpeg, fed: bool, tm
         "from interp_cli.media.ffmpeg import *\n"
         f"with child(find_ffmpeg({ffmpeg.path!r}), {inputs!r}, [{output!r}], feed={fed}) as c:\n"
         "    print(c.pid, flush=True)\n"
-        f"    c.stdin.write(bytes(5000)) if {fed} else c.stdout.read(5000)\n"
+        f"    c.write(bytes(5000)) if {fed} else c.fill(memoryview(bytearray(5000)))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)

@@ -227,7 +227,7 @@ def test_a_signal_ends_a_decoder_that_has_not_given_a_frame_yet() -> None:
         endless = Input("color=size=16x16:rate=1/60", {"f": "lavfi", "re": None})
         written = Output("pipe:1", (), {"f": "rawvideo", "vf": "trim=start_frame=1"})
         with child(find_ffmpeg(), [endless], [written]) as running:
-            running.stdout.read(1)
+            running.fill(memoryview(bytearray(1)))
             yield iter(())
 
     timer = threading.Timer(1.0, stop.request, [signal.SIGINT])

@@ -70,7 +70,7 @@ def test_json_lines_are_objects_at_most_one_a_second() -> None:
     stream = io.StringIO()
     a_job(JsonLines(stream, clock=lambda: next(times)))
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert lines[0] == {"event": "start", "of": 10, "input": "in.mp4"}
+    assert lines[0] == {"event": "start", "done": 0, "of": 10, "input": "in.mp4"}
     told = [line for line in lines if line["event"] == "frames"]
     assert [line["done"] for line in told] == [4, 8]  # at 1.2 s and 2.4 s
     assert all(line["of"] == 10 for line in told)

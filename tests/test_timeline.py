@@ -151,9 +151,19 @@ def test_copied_and_made_are_the_counts_of_the_targets(source: Timeline, rate: F
     assert (plan.copied, plan.made) == (copies, plan.frames - copies)
 
 
+@pytest.mark.parametrize(("source", "wanted"), [(30, 60), (25, 60), (24, 120), (50, 60)])
+def test_segments_begin_with_source_frames_where_the_rates_allow_it(source: int, wanted: int) -> None:
+    plan = make_plan(cfr(Fraction(source), source * 40), Fraction(wanted))
+    assert len(plan.segments) > 5
+    assert all(plan.target(s.targets.start).t == 0 for s in plan.segments)
+
+
 def test_segments_are_about_as_long_as_asked_and_none_is_a_stub() -> None:
-    plan = make_plan(cfr(Fraction(30), 30 * 95), Fraction(60), segment_seconds=Fraction(30))
-    assert [len(s.targets) for s in plan.segments] == [1900, 1900, 1900]
+    lengths = [len(s.targets) for s in make_plan(cfr(Fraction(30), 30 * 95), Fraction(60)).segments]
+    assert lengths == [300] * 19
+    plan = make_plan(cfr(Fraction(30), 30 * 95), Fraction(60), segment_seconds=Fraction(4))
+    assert {len(s.targets) for s in plan.segments} == {236, 238}
+    assert max(len(s.targets) for s in make_plan(cfr(Fraction(30), 3000), Fraction(240)).segments) <= 300 + 16
     assert len(make_plan(cfr(Fraction(30), 60), Fraction(60)).segments) == 1
 
 

@@ -1,4 +1,4 @@
-"""`vfi upsample` and `vfi slowmo`: videos in, videos out."""
+"""`vfi upsample` and `vfi slowmo`: videos in, videos out; `vfi resume` goes on with either."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,12 +34,14 @@ _INPUTS = [
 ]  # fmt: skip
 _COMMON = [
     shared.overwrite_option,
+    shared.fresh_option,
     shared.dry_run_option,
     shared.range_options,
     shared.engine_options,
     shared.scene_options,
     shared.encode_options,
     shared.ffmpeg_option,
+    shared.stall_option,
 ]
 _SAID = [shared.progress_option, shared.json_option, shared.quiet_option, shared.verbose_option]
 
@@ -127,18 +130,41 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
         audio=not values["no_audio"],
         slow_audio=AudioInSlowMotion(values.get("audio", "stretch")),
         overwrite=values["overwrite"],
+        fresh=values["fresh"],
         engine=shared.engine_of(values),
         encode=shared.encode_of(values),
         ffmpeg=values["ffmpeg"],
     )
     jobs = [replace(template, input=path, protected=inputs) for path in inputs]
-    style = ProgressStyle(values["progress"])
-    progress = make_progress(style, stream=sys.stderr, quiet=values["quiet"])
-    return _run_all(jobs, session, progress, dry_run=values["dry_run"], as_json=values["as_json"])
+    return _run_all(jobs, session, values)
 
 
-def _run_all(jobs: list[Job], session: Session, progress: Progress, *, dry_run: bool, as_json: bool) -> int:
+@click.command(cls=VfiCommand)
+@click.argument("folders", nargs=-1, type=click.Path(), metavar="DIR...", required=True)
+@together(shared.stall_option, *_SAID)
+@click.pass_obj
+def resume(session: Session, /, **values: Any) -> int:
+    """Go on with jobs that were ended before they were done.
+
+    DIR is the work directory that the ended job named. Giving the job's own command again does the same.
+
+    \b
+      vfi resume .holiday_60fps.mp4.vfi
+    """
+    from interp_cli.job.key import restored
+    from interp_cli.job.workdir import recorded_job
+
+    jobs = [restored(recorded_job(Path(folder))) for folder in values["folders"]]
+    return _run_all(jobs, session, {**values, "dry_run": False})
+
+
+def _run_all(jobs: list[Job], session: Session, values: dict[str, Any]) -> int:
     """One job ends as it ends; of several, each is tried, and the first failure gives the exit code."""
+    from interp_cli.media.ffmpeg import be_patient
+
+    be_patient(values["stall_timeout"] or None)
+    progress = make_progress(ProgressStyle(values["progress"]), stream=sys.stderr, quiet=values["quiet"])
+    dry_run, as_json = values["dry_run"], values["as_json"]
     if len(jobs) == 1:
         facts = _run_one(jobs[0], session, progress, dry_run=dry_run, as_text=not as_json, taken=set())
         if as_json:

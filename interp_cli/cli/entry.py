@@ -15,7 +15,7 @@ import click
 import interp_cli
 from interp_cli.cli import settings
 from interp_cli.cli.completion import completion
-from interp_cli.cli.convert import slowmo, upsample
+from interp_cli.cli.convert import resume, slowmo, upsample
 from interp_cli.cli.eval_command import eval_command
 from interp_cli.cli.frames import frames
 from interp_cli.cli.grammar import Session, VfiGroup
@@ -36,7 +36,7 @@ Exit codes:
   6    weights missing, corrupt or of another network
   7    ffmpeg failed; its last lines are shown
   8    no such device, or out of memory at the smallest batch
-  9    stopped part-way, for example by a full disk
+  9    stopped part-way, for example by a full disk; the same command goes on
   129  the terminal was closed (SIGHUP)
   130  interrupted with Ctrl-C
   141  the reader of standard output went away
@@ -68,7 +68,7 @@ def vfi() -> None:
     """
 
 
-for _command in (upsample, slowmo, frames, probe, eval_command, doctor, weights, completion):
+for _command in (upsample, slowmo, resume, frames, probe, eval_command, doctor, weights, completion):
     vfi.add_command(_command)
 
 

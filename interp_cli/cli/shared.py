@@ -112,6 +112,13 @@ overwrite_option = option(
     "--overwrite/--no-overwrite", "-y/-n", section=_RESULT, default=False, show_default=False,
     help="Replace a file that exists already, or refuse to (the default).",
 )  # fmt: skip
+fresh_option = option(
+    "--fresh", section=_RESULT, is_flag=True, help="Start over where an earlier run was ended, in place of going on."
+)
+stall_option = option(
+    "--stall-timeout", section=_VIDEO, type=click.IntRange(min=0), default=300, show_default=True, metavar="SECONDS",
+    help="End an ffmpeg that does nothing for so long; 0: never.",
+)  # fmt: skip
 dry_run_option = option("--dry-run", section=_RESULT, is_flag=True, help="Print the plan; write nothing.")
 
 ffmpeg_option = option(

@@ -82,9 +82,13 @@ def _unmatched(a: Thumbnail, b: Thumbnail) -> Thumbnail:
 
 
 class CutDetector:
-    """Decides pair by pair from thumbnails in order; needs `LOOKAHEAD` frames beyond the pair, or `end`."""
+    """Decides pair by pair from thumbnails in order; needs `LOOKAHEAD` frames beyond the pair, or `end`.
+
+    `LOOKBACK` frames before the pair decide too: the same frames around a pair give the same answer in any run.
+    """
 
     LOOKAHEAD = 2  # frames
+    LOOKBACK = _BEFORE  # frames
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import interp_cli
-from interp_cli.errors import InputError, VfiError
+from interp_cli.errors import VfiError
 from interp_cli.job.facts import exact, stream_facts
+from interp_cli.job.key import check_unchanged, key_of, stored
 from interp_cli.job.network import make_interpolator
-from interp_cli.job.output import disk_full_stops, publish, work_directory
-from interp_cli.job.pipeline import run_pipeline
+from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
+from interp_cli.job.segments import make_segments
 from interp_cli.job.stop import Stop
-from interp_cli.media.decode import decode, working_format
-from interp_cli.media.encode import Encoder
+from interp_cli.job.workdir import WorkDirectory, outside_faults, work_directory
 from interp_cli.media.mux import Fate, mux
 from interp_cli.media.probe import probe, scan
-from interp_cli.media.types import Planes
 from interp_cli.progress import Progress, Silent
 from interp_cli.weights import WeightsEntry
 
@@ -75,40 +74,60 @@ class Result:
 
 
 def run(job: Job, *, progress: Progress | None = None, stop: Stop | None = None) -> Result:
-    """Do `job`: the result appears under its final name, whole, or an error is raised and nothing is left."""
+    """Do `job`: the result appears under its final name, whole, or an error is raised."""
     return execute(prepare(job), progress=progress, stop=stop)
 
 
 def execute(work: Prepared, *, progress: Progress | None = None, stop: Stop | None = None) -> Result:
-    """Do what was prepared. Raises any VfiError; nothing is left behind then."""
+    """Do what was prepared, or the rest of it where an earlier run was ended. Raises any VfiError.
+
+    After an error the finished segments, if there are any, stay in the work directory, and the error says so.
+    """
     progress, stop = progress or Silent(), stop or Stop()
     begun = time.monotonic()
+    key, asked = key_of(work), stored(replace(work.job, output=os.path.abspath(work.output)))  # noqa: PTH100 - a text
+    segments = len(work.plan.segments)
     done = False
     try:
-        with disk_full_stops(work.output), work_directory(work.output, stop=stop) as folder:
-            for note in work.notes():
-                progress.note(note)
-            result = _make(work, folder, progress, stop, begun)
-            stop.check()
-            publish(folder / _result_name(work), work.output, overwrite=work.job.overwrite)
+        with (
+            work_directory(
+                work.output, job=asked, key=key, fresh=work.job.fresh, segments=segments, stop=stop
+            ) as place,
+            outside_faults(work.output, place.folder),
+        ):
+            result = _make(work, place, progress, stop, begun)
             done = True
     finally:
         progress.end(done=done)
     return result
 
 
-def _make(work: Prepared, folder: Path, progress: Progress, stop: Stop, begun: float) -> Result:
+def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, begun: float) -> Result:
+    if place.published:
+        progress.note("an earlier run had finished all but the tidying up")
+        return _result(work, place, begun, device="none", entry=work.weights)
+    for note in work.notes():
+        progress.note(note)
     interpolator, entry, device = make_interpolator(work.job.engine, note=progress.note)
-    progress.start(frames=work.plan.frames, input=work.job.input, output=str(work.output), rate=exact(work.plan.rate))
-    color = work.info.video.color
-    run_pipeline(
-        decode(work.info, work.timeline, ffmpeg=work.ffmpeg, frames=None if work.trim is None else work.numbers),
-        lambda frames: interpolator.run(frames, work.plan.targets(), color=color),
-        lambda frames: _encode(work, folder, frames, progress),
-        stop=stop,
-    )
-    _join(work, folder)
-    _check(work, folder / _result_name(work))
+    before = sum(done.frames for done in place.done.values())
+    if before:
+        progress.note(f"going on after {before} of {work.plan.frames} frames, which an earlier run has finished")
+    told = {"input": work.job.input, "output": str(work.output), "rate": exact(work.plan.rate)}
+    progress.start(frames=work.plan.frames, done=before, **told)
+    make_segments(work, place, interpolator, progress=progress, stop=stop)
+    check_unchanged(work)
+    finished = place.folder / f"result{work.output.suffix}"
+    _join(work, place, finished)
+    check_unchanged(work)
+    _check(work, finished)
+    stop.check()
+    place.about_to_publish(finished)
+    publish(finished, work.output, overwrite=work.job.overwrite)
+    return _result(work, place, begun, device=device, entry=entry)
+
+
+def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, entry: WeightsEntry) -> Result:
+    segments = place.done.values()
     return Result(
         input=work.job.input,
         output=work.output,
@@ -117,9 +136,9 @@ def _make(work: Prepared, folder: Path, progress: Progress, stop: Stop, begun: f
         source_frames=len(work.part),
         frames=work.plan.frames,
         duration=work.plan.duration,
-        copied=interpolator.copied,
-        made=interpolator.made,
-        cuts=tuple(work.numbers.start + left for left in interpolator.cuts),
+        copied=sum(done.copied for done in segments),
+        made=sum(done.made for done in segments),
+        cuts=tuple(sorted({work.numbers.start + left for done in segments for left in done.cuts})),
         seconds=time.monotonic() - begun,
         device=device,
         fates=work.fates,
@@ -127,42 +146,11 @@ def _make(work: Prepared, folder: Path, progress: Progress, stop: Stop, begun: f
     )
 
 
-def _segment_path(folder: Path, k: int) -> Path:
-    return folder / f"segment-{k}.nut"
-
-
-def _result_name(work: Prepared) -> str:
-    return f"result{work.output.suffix}"
-
-
-def _encode(work: Prepared, folder: Path, frames: Iterator[Planes], progress: Progress) -> None:
-    """Write every segment of the plan to a file of its own."""
-    video = work.info.video
-    for segment in work.plan.segments:
-        with Encoder(
-            _segment_path(folder, segment.k),
-            work.encoding,
-            ffmpeg=work.ffmpeg,
-            width=video.width,
-            height=video.height,
-            rate=work.plan.rate,
-            sar=video.sar,
-            color=video.color,
-            format=working_format(video.pix_fmt),
-        ) as encoder:
-            for _ in segment.targets:
-                planes = next(frames, None)
-                if planes is None:
-                    raise InputError(f"{work.job.input} ended before its last frame: is the file complete?")
-                encoder.write(planes)
-                progress.advance()
-
-
-def _join(work: Prepared, folder: Path) -> None:
+def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
     mux(
-        [(_segment_path(folder, segment.k), len(segment.targets)) for segment in work.plan.segments],
+        [(place.segment(segment.k), len(segment.targets)) for segment in work.plan.segments],
         work.info,
-        folder / _result_name(work),
+        finished,
         ffmpeg=work.ffmpeg,
         container=work.container,
         fates=work.fates,

@@ -1,18 +1,14 @@
-"""Where a result goes: its name, the checks before any work, the work directory, and the step onto the final name."""
+"""Where a result goes: its name, the checks before any work, and the step onto the final name."""
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-from interp_cli.errors import FfmpegError, InputError, OutputError, StoppedError, UsageError
-from interp_cli.job.stop import Stop
+from interp_cli.errors import InputError, OutputError, UsageError
+from interp_cli.job.workdir import was_published
 from interp_cli.media.encoding import holds
 from interp_cli.media.mux import container_for
 from interp_cli.options import Codec
@@ -90,7 +86,7 @@ def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool
             raise OutputError(f"{output} is not a regular file: give the name of a file with -o")
     except OSError as error:
         raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error
-    if taken and not overwrite:
+    if taken and not overwrite and not was_published(place):
         raise OutputError(f"{output} exists already: add -y to replace it, or choose another name with -o")
     folder = place.parent
     if not folder.exists():
@@ -99,31 +95,6 @@ def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool
         raise OutputError(f"{folder} is not a folder: choose another place with -o")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} may not be written to: choose another with -o")
-
-
-@contextmanager
-def work_directory(output: Path, *, stop: Stop) -> Iterator[Path]:
-    """A hidden directory beside `output`, gone afterwards however the block is left. Raises OutputError."""
-    folder: Path | None = None
-
-    def remove() -> None:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    stop.before_the_end.append(remove)
-    try:
-        with stop.deferred():
-            try:
-                folder = Path(tempfile.mkdtemp(prefix=f".{output.name[:50]}.vfi-", dir=output.parent))
-            except OSError as error:
-                message = f"the folder {output.parent} cannot be written to ({error.strerror}): choose another with -o"
-                raise OutputError(message) from error
-        stop.check()
-        yield folder
-    finally:
-        with stop.deferred():
-            remove()
-            stop.before_the_end.remove(remove)
 
 
 def publish(finished: Path, output: Path, *, overwrite: bool) -> None:
@@ -140,19 +111,3 @@ def publish(finished: Path, output: Path, *, overwrite: bool) -> None:
         finished.replace(output)
     except OSError as error:
         raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error
-
-
-@contextmanager
-def disk_full_stops(output: Path) -> Iterator[None]:
-    """A full disk in this block, ours or ffmpeg's, becomes a StoppedError."""
-    advice = f"the disk that holds {output.parent.absolute()} is full: make room, then run the same command again"
-    try:
-        yield
-    except FfmpegError as error:
-        if any("No space left on device" in line for line in (*error.last_lines, str(error))):
-            raise StoppedError(advice) from error
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoppedError(advice) from error
-        raise

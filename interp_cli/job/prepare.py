@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from interp_cli.errors import InputError
 from interp_cli.job.output import check_input, check_output, is_folder, result_path
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
@@ -18,6 +21,7 @@ from interp_cli.timeline import Plan, Rate, Timeline, decimal, make_plan, parse_
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
 
+_END = 1 << 20  # bytes
 _BITS_PER_PIXEL = {  # of usual footage at the default quality: for an estimate of disk space, no more
     Codec.H264: 0.20,
     Codec.HEVC: 0.12,
@@ -41,6 +45,7 @@ class Job:
     audio: bool = True
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH
     overwrite: bool = False
+    fresh: bool = False  # start over where an earlier run was ended
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
     engine: EngineOptions = field(default_factory=EngineOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -48,10 +53,32 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """By what an input is known again."""
+
+    size: int  # bytes
+    mtime_ns: int
+    ends_sha256: str  # of its first and last MiB
+
+    @classmethod
+    def of(cls, path: str, *, content: bool = True) -> Identity:
+        """That of a file; without `content` only by its size and time. Raises OSError."""
+        with Path(path).open("rb") as file:
+            facts = os.fstat(file.fileno())
+            digest = hashlib.sha256()
+            if content:
+                digest.update(file.read(_END))
+                file.seek(max(0, facts.st_size - _END))
+                digest.update(file.read(_END))
+        return cls(size=facts.st_size, mtime_ns=facts.st_mtime_ns, ends_sha256=digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """Everything that is decided before the first frame is decoded."""
 
     job: Job
+    identity: Identity  # of the input, taken before it was read
     ffmpeg: Ffmpeg
     info: MediaInfo
     timeline: Timeline  # of the whole file
@@ -116,6 +143,7 @@ def prepare(job: Job) -> Prepared:
         container_for(job.output)
     weights = find_weights(job.engine.model)
     ffmpeg = find_ffmpeg(job.ffmpeg)
+    identity = _identity(job.input)
     info = probe(job.input, ffmpeg=ffmpeg)
     timeline = scan(info, ffmpeg=ffmpeg)
     part, numbers = timeline.between(job.start, job.end)
@@ -130,6 +158,7 @@ def prepare(job: Job) -> Prepared:
     container = container_for(output)
     return Prepared(
         job=job,
+        identity=identity,
         ffmpeg=ffmpeg,
         info=info,
         timeline=timeline,
@@ -143,6 +172,13 @@ def prepare(job: Job) -> Prepared:
         fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
         weights=weights,
     )
+
+
+def _identity(path: str) -> Identity:
+    try:
+        return Identity.of(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
 
 
 def size_text(count: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,26 +74,18 @@ def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) ->
     size = width * height * len(set(order)) * pixels.dtype.itemsize if order else pixels.frame_bytes(width, height)
     for done, i in enumerate(wanted):
         raw = np.empty(size, np.uint8)
-        if _fill(running.stdout, raw) < raw.size:
+        if running.fill(raw.data) < raw.size:
             status, lines = running.finish()
             why = str(failure("decode it", status=status, lines=lines)).split(": ", 1)[1] if status else "it ends"
             found = f"{wanted.start + done} of {len(timeline)} frames could be decoded"
             raise InputError(f"{info.path} ends early or is damaged: {found} ({why})")
         planes = _split(raw, pixels, width, height, order) if order else _planes(raw, pixels, width, height)
         yield Planes(timeline.pts[i], planes, pixels)
-    if wanted.stop == len(timeline) and running.stdout.read(1):
+    if wanted.stop == len(timeline) and running.fill(memoryview(bytearray(1))):
         raise InputError(
             f"{info.path} holds more frames than the {len(timeline)} that its packets announce, so their times are not"
             " known: remux it with ffmpeg -i IN -c copy OUT.mkv and try again"
         )
-
-
-def _fill(pipe: IO[bytes], raw: NDArray[np.uint8]) -> int:
-    """Bytes read into `raw`: all, unless the pipe has ended."""
-    view, done = raw.data, 0
-    while done < raw.size and (count := pipe.readinto(view[done:])):  # type: ignore[attr-defined]
-        done += count
-    return done
 
 
 def _planes(raw: NDArray[np.uint8], pixels: PixelFormat, width: int, height: int) -> tuple[NDArray[Any], ...]:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.media.encoding import Encoding, choose_encoding, color_options
-from interp_cli.media.ffmpeg import Child, Ffmpeg, Input, Output, child, failure, file_url
+from interp_cli.media.ffmpeg import Child, Ffmpeg, Input, Output, child, failure, file_url, run
 from interp_cli.media.types import Color, Family, PixelFormat, Planes
 
-__all__ = ["Encoder", "Encoding", "choose_encoding"]
+__all__ = ["Encoder", "Encoding", "choose_encoding", "count_frames"]
 
 
 class Encoder:
@@ -51,7 +51,7 @@ class Encoder:
         self._child: Child | None = None
 
     def __enter__(self) -> Encoder:
-        opened = child(self._ffmpeg, [self._input], [self._output], flags=("-y",), feed=True)
+        opened = child(self._ffmpeg, [self._input], [self._output], flags=("-y",), feed=True, grows=self.path)
         self._child = self._stack.enter_context(opened)
         return self
 
@@ -63,7 +63,7 @@ class Encoder:
             raise ValueError(f"{[(p.shape, p.dtype) for p in planes.data]} is not a frame of {self._shapes}")
         try:
             for plane in [_interleaved(planes)] if self._pack else planes.data:
-                self._child.stdin.write(np.ascontiguousarray(plane).data)
+                self._child.write(np.ascontiguousarray(plane).data)
         except OSError:  # a closed pipe: the child says why
             self._finish()
             raise failure(self._doing, status=1, lines=()) from None
@@ -92,6 +92,13 @@ class Encoder:
         status, lines = self._child.finish()
         if status:
             raise failure(self._doing, status=status, lines=lines)
+
+
+def count_frames(path: Path, *, ffmpeg: Ffmpeg) -> int:
+    """How many frames the segment file `path` holds, by its packets. Raises FfmpegError."""
+    written = Output("pipe:1", ("0:v:0",), {"c": "copy", "f": "framecrc"})
+    text = run(ffmpeg, [Input(file_url(path), {"f": "nut"})], [written], doing=f"read {path.name}")
+    return sum(1 for line in text.splitlines() if line and not line.startswith("#"))
 
 
 def _interleaved(planes: Planes) -> NDArray[Any]:

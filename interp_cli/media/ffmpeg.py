@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -243,21 +244,39 @@ class _Log:
 _log = _Log()
 
 
+@dataclass(slots=True)
+class _Patience:
+    seconds: int | None = 300  # of waiting for a child that does nothing; None: for ever
+
+
+_patience = _Patience()
+
+
+def be_patient(seconds: int | None) -> None:
+    """From now on, a child that keeps vfi waiting for so long without any progress is ended. None: never."""
+    _patience.seconds = seconds
+
+
 def log_ffmpeg(*, commands: Callable[[str], None] | None = None, lines: Callable[[str], None] | None = None) -> None:
     """From now on, `commands` gets each command line, quoted for a shell, and `lines` each line of ffmpeg's stderr."""
     _log.commands, _log.lines = commands, lines
 
 
 class Child:
-    """A running ffmpeg. `stdin` and `stdout` are buffered binary pipes where asked for."""
+    """A running ffmpeg. Its pipes are used through this class, which notices when nothing moves any more.
 
-    def __init__(self, argv: list[str], *, feed: bool, cwd: Path | None, keep: int | None) -> None:
+    `grows` is a file that it writes: while that changes, it is at work, though no pipe moves.
+    """
+
+    def __init__(
+        self, argv: list[str], *, feed: bool, cwd: Path | None, keep: int | None, grows: Path | None = None
+    ) -> None:
         if _log.commands:
             _log.commands(shlex.join(argv))
         self._lines: deque[str] = deque(maxlen=keep)
         try:
             self._process = subprocess.Popen(
-                argv,
+                _ending_with_us(argv) if grows is not None and not feed else argv,
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -268,8 +287,16 @@ class Child:
             )
         except OSError as error:
             raise MissingToolError(f"{argv[0]} cannot be started ({error}): check --ffmpeg") from None
-        self._drain = threading.Thread(target=self._keep_lines, name="ffmpeg-stderr", daemon=True)
-        self._drain.start()
+        self._grows = grows
+        self._waiting, self._moved = False, 0
+        self._stalled: int | None = None  # s: how long it had done nothing when it was ended for that
+        self._gone = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._keep_lines, name="ffmpeg-stderr", daemon=True),
+            threading.Thread(target=self._watch, name="ffmpeg-watch", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
         for pipe in (self._process.stdin, self._process.stdout):
             _enlarge(pipe)
 
@@ -278,31 +305,53 @@ class Child:
         """Its process id."""
         return self._process.pid
 
-    @property
-    def stdin(self) -> IO[bytes]:
-        """What it reads; only of a child opened with feed=True."""
+    def write(self, data: memoryview | bytes) -> None:
+        """All of `data` to what it reads. Raises OSError when it has gone. Only if opened with feed=True."""
         assert self._process.stdin is not None
-        return self._process.stdin
+        with self._wait():
+            self._process.stdin.write(data)
 
-    @property
-    def stdout(self) -> IO[bytes]:
-        """What it writes to pipe:1."""
+    def fill(self, view: memoryview) -> int:
+        """Bytes of pipe:1 read into `view`: all that fit, unless the pipe has ended."""
         assert self._process.stdout is not None
-        return self._process.stdout
+        done = 0
+        while done < len(view):
+            with self._wait():
+                count = self._process.stdout.readinto(view[done:])  # type: ignore[attr-defined]
+            if not count:
+                break
+            done += count
+        return done
+
+    def read(self) -> bytes:
+        """All the rest of pipe:1."""
+        return b"".join(self.lines())
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of pipe:1, as they come."""
+        assert self._process.stdout is not None
+        while True:
+            with self._wait():
+                line = self._process.stdout.readline()
+            if not line:
+                return
+            yield line
 
     def stop(self) -> None:
-        """End it at once. May be called from another thread, which wakes one that waits in `stdin` or `stdout`."""
+        """End it at once. May be called from another thread, which wakes one that waits for its pipes."""
         with suppress(OSError):
             self._process.kill()
 
     def finish(self) -> tuple[int, tuple[str, ...]]:
         """Close its input, wait for its own end, and return (exit status, last lines of its stderr)."""
-        if self._process.stdin is not None:
-            with suppress(OSError):  # it may have gone already; its status and last lines say why
-                self._process.stdin.close()
-        self._process.wait()
-        self._drain.join()
-        return self._process.returncode, tuple(self._lines)
+        with self._wait():
+            if self._process.stdin is not None:
+                with suppress(OSError):  # it may have gone already; its status and last lines say why
+                    self._process.stdin.close()
+            self._process.wait()
+        self._join()
+        stalled = () if self._stalled is None else (f"it had made no progress for {self._stalled} s and was ended",)
+        return self._process.returncode, (*stalled, *self._lines)
 
     def end(self) -> None:
         """Make sure that it is gone and nothing of it is left open."""
@@ -313,7 +362,43 @@ class Child:
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
-        self._drain.join()
+        self._join()
+
+    def _join(self) -> None:
+        self._gone.set()
+        for thread in self._threads:
+            thread.join()
+
+    @contextmanager
+    def _wait(self) -> Iterator[None]:
+        """In this block vfi waits for the child."""
+        self._moved += 1
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+
+    def _watch(self) -> None:
+        """End the child when vfi has waited for it too long. Seconds are counted, so a suspended vfi counts none."""
+        idle, seen = 0, self._state()
+        while not self._gone.wait(1):
+            now = self._state()
+            idle = idle + 1 if self._waiting and now == seen else 0
+            seen = now
+            if _patience.seconds is not None and idle >= _patience.seconds:
+                self._stalled = idle
+                self.stop()
+                return
+
+    def _state(self) -> tuple[int, ...]:
+        """What changes while the child is of use: pipes move, its file grows, or it works before its first byte."""
+        file = (0, 0)
+        if self._grows is not None:
+            with suppress(OSError):
+                facts = self._grows.stat()
+                file = (facts.st_size, facts.st_mtime_ns)
+        return (self._moved, *file, _busy(self.pid) if self._moved < 2 else 0)
 
     def _keep_lines(self) -> None:
         assert self._process.stderr is not None
@@ -323,6 +408,29 @@ class Child:
                 self._lines.append(line)
                 if _log.lines:
                     _log.lines(line)
+
+
+def _busy(pid: int) -> int:
+    """Processor time that a child has used, in clock ticks, so far as the system tells; else a clock that runs on."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    except (OSError, IndexError, ValueError):
+        return time.monotonic_ns()
+
+
+# The system ends such a child when vfi is killed. Others have pipes to vfi, whose closing ends them.
+_END_WITH_US = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]): os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def _ending_with_us(argv: list[str]) -> list[str]:
+    if sys.platform != "linux" or not sys.executable:
+        return argv
+    return [sys.executable, "-I", "-S", "-c", _END_WITH_US, str(os.getpid()), *argv]
 
 
 _living: set[Child] = set()
@@ -348,13 +456,15 @@ def child(
     feed: bool = False,
     cwd: Path | None = None,
     keep: int | None = LINES_KEPT,
+    grows: Path | None = None,
 ) -> Iterator[Child]:
     """A running ffmpeg that is gone when the block is left, in whatever way.
 
     `feed`: the caller writes its stdin. `keep`: how many of the last lines of its stderr are kept; None for all.
+    `grows`: the file that it writes, if that and no pipe shows whether it works.
     """
     argv = command_line(ffmpeg, inputs, outputs, flags=flags, loglevel=loglevel)
-    running = Child(argv, feed=feed, cwd=cwd, keep=keep)
+    running = Child(argv, feed=feed, cwd=cwd, keep=keep, grows=grows)
     try:
         with _living_lock:
             _living.add(running)
@@ -366,11 +476,17 @@ def child(
 
 
 def run(
-    ffmpeg: Ffmpeg, inputs: Sequence[Input], outputs: Sequence[Output], *, doing: str, cwd: Path | None = None
+    ffmpeg: Ffmpeg,
+    inputs: Sequence[Input],
+    outputs: Sequence[Output],
+    *,
+    doing: str,
+    cwd: Path | None = None,
+    grows: Path | None = None,
 ) -> str:
     """Run to the end, replacing outputs that exist; what it wrote to pipe:1, as text. Raises FfmpegError."""
-    with child(ffmpeg, inputs, outputs, flags=("-y", "-copyts"), cwd=cwd) as running:
-        text = running.stdout.read().decode(errors="replace")
+    with child(ffmpeg, inputs, outputs, flags=("-y", "-copyts"), cwd=cwd, grows=grows) as running:
+        text = running.read().decode(errors="replace")
         status, lines = running.finish()
     if status:
         raise failure(doing, status=status, lines=lines)
@@ -382,7 +498,7 @@ def failure(doing: str, *, status: int, lines: Sequence[str]) -> FfmpegError:
     said = [re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", line) for line in lines if line.strip()]
     first_is_the_cause = len(lines) < LINES_KEPT  # what follows it are its consequences, stage by stage
     reason = (said[0] if first_is_the_cause else said[-1]).rstrip(".") if said else "it said nothing"
-    if status < 0:
+    if status < 0 and not any("no progress" in line for line in said[:1]):
         with suppress(ValueError):
             reason = f"it was ended by {signal.Signals(-status).name}"
     return FfmpegError(f"ffmpeg could not {doing}: {reason}", returncode=status, last_lines=tuple(lines))

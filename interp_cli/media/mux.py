@@ -82,7 +82,7 @@ def mux(
             inputs.append(Input(file_url(chapters.name), {"f": "ffmetadata"}))
         options = plan.options()
         output = Output(file_url(out.resolve()), tuple(plan.maps()), options)
-        run(ffmpeg, inputs, [output], doing=f"write {out.name}", cwd=folder)
+        run(ffmpeg, inputs, [output], doing=f"write {out.name}", cwd=folder, grows=out.resolve())
     finally:
         listing.unlink(missing_ok=True)
         chapters.unlink(missing_ok=True)
@@ -225,6 +225,8 @@ class _Plan:
     def _container(self) -> dict[str, Value]:
         if self.container == "mpegts":
             return {"f": self.container, "muxdelay": 0, "muxpreload": 0}  # the default is to begin at 1.4 s
+        if self.container in ("matroska", "webm"):
+            return {"f": self.container, "fflags": "+bitexact"}  # else it carries random numbers: never the same twice
         if self.container not in ("mp4", "mov"):
             return {"f": self.container}
         ticks = self.rate.numerator

@@ -34,7 +34,7 @@ def probe(path: str, *, ffmpeg: Ffmpeg) -> MediaInfo:
     inputs = [source(path, {"noautorotate": None})]
     flags = ("-copyts",)
     with child(ffmpeg, inputs, [first_packet, first_frame], flags=flags, loglevel="verbose", keep=None) as running:
-        header = running.stdout.read().decode(errors="replace")
+        header = running.read().decode(errors="replace")
         _, lines = running.finish()
     banner = parse_banner(lines)
     if banner is None:
@@ -233,7 +233,7 @@ def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg, index: int |
     inputs = [source(info.path, {"noautorotate": None})]
     output = Output("pipe:1", (f"0:{info.video.index if index is None else index}",), options)
     with child(ffmpeg, inputs, [output], flags=("-copyts",)) as running:
-        for raw in running.stdout:
+        for raw in running.lines():
             yield [text.strip() for text in raw.decode(errors="replace").split(",")]
         status, lines = running.finish()
         if status:

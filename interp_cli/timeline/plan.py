@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
@@ -40,7 +40,7 @@ class Plan:
 
     source: Timeline
     rate: Fraction  # frames/s of the output
-    segments: tuple[Segment, ...]
+    segments: tuple[Segment, ...] = field(repr=False)
 
     @property
     def frames(self) -> int:
@@ -92,17 +92,25 @@ class Plan:
             yield Target(n=n, pts=n, left=left, t=t)
 
 
-def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction = Fraction(30)) -> Plan:
+SEGMENT_SECONDS = Fraction(5)  # of output: what a job that is ended loses at most; an encoder's keyframes are as far
+MOST_FRAMES = 300  # of a segment
+
+
+def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction = SEGMENT_SECONDS) -> Plan:
     """The plan that shows all of `timeline` at `rate` frames/s, in segments of about `segment_seconds` of output.
+
+    No segment has more than about `MOST_FRAMES`. They begin with source frames where that is possible near by.
 
     Frames = the smallest count whose last frame ends no earlier than the source. Raises UsageError for rate <= 0.
     """
     if rate <= 0 or segment_seconds <= 0:
         raise UsageError(f"{rate} frames per second cannot be meant: give a rate above 0, such as --fps 60")
     frames = ceil(timeline.duration * rate)
-    count = max(1, round(Fraction(frames, max(Fraction(1), segment_seconds * rate))))
-    cuts = [k * frames // count for k in range(count + 1)]  # equal lengths, to a frame: no tiny last segment
+    length = min(max(Fraction(1), segment_seconds * rate), Fraction(MOST_FRAMES))
+    count = max(1, round(Fraction(frames, length)))
     whole = Plan(source=timeline, rate=rate, segments=(_segment_of_all(timeline, frames),))
+    # equal lengths, to a few frames: no tiny last segment
+    cuts = [0, *(_copy_near(whole, k * frames // count, reach=length // 2) for k in range(1, count)), frames]
     segments = []
     for k in range(count):
         first, last = whole.target(cuts[k]), whole.target(cuts[k + 1] - 1)
@@ -111,6 +119,12 @@ def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction =
             Segment(k=k, first_source=first.left, last_source=last_source, targets=range(cuts[k], cuts[k + 1]))
         )
     return Plan(source=timeline, rate=rate, segments=tuple(segments))
+
+
+def _copy_near(plan: Plan, n: int, *, reach: int) -> int:
+    """Output frame `n`, or one up to 16 before it that is a source frame: then no pair belongs to two segments."""
+    near = range(n - min(16, reach), n + 1)
+    return next((t.n for t in reversed(list(plan.targets(near))) if t.t == 0), n)
 
 
 def _segment_of_all(timeline: Timeline, frames: int) -> Segment:

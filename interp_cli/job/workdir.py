@@ -1,0 +1,326 @@
+"""The work directory of a job: hidden beside the output, locked, keyed, and kept while it holds finished segments.
+
+.out.mp4.vfi/
+  job.json        what was asked for (for `vfi resume`) and the key: everything that decides the frames
+  done.jsonl      one line per finished segment, with its sha256; a torn last line counts as nothing
+  lock            held by the vfi that works here; the system lets go of it however that vfi ends
+  segment-*.nut   finished segments; part-* is one in the making, and worth nothing without its vfi
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from interp_cli.errors import InterruptedBySignal, OutputError, StoppedError, VfiError
+from interp_cli.job.stop import Stop
+from interp_cli.weights import sha256_of
+
+JOB, DONE, LOCK = "job.json", "done.jsonl", "lock"
+_LONGEST_NAME = 255  # bytes, of nearly every file system
+_SHOWN = 3  # differences of a key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A finished segment, as a line of the done-list."""
+
+    k: int
+    frames: int
+    bytes: int
+    sha256: str
+    copied: int
+    made: int
+    cuts: tuple[int, ...]  # source frames, counted from the first one used
+
+
+@dataclass(slots=True)
+class WorkDirectory:
+    """One that is ours as long as its `with` lasts. `published`: an earlier run had got as far as the final name."""
+
+    folder: Path
+    done: dict[int, Done] = field(default_factory=dict)
+    published: bool = False
+
+    def segment(self, k: int) -> Path:
+        """Where finished segment `k` is."""
+        return self.folder / f"segment-{k:05}.nut"
+
+    def part(self, k: int) -> Path:
+        """Where segment `k` is written."""
+        return self.folder / f"part-{k:05}.nut"
+
+    def keep(self, done: Done) -> None:
+        """Segment `done.k` is whole: give it its name, then record it."""
+        self.part(done.k).replace(self.segment(done.k))
+        self._record(asdict(done))
+        self.done[done.k] = done
+
+    def about_to_publish(self, finished: Path) -> None:
+        """Remember what the file is that now gets the final name, which keeps its inode."""
+        self._record({"published": _identity(finished)})
+
+    def _record(self, line: Mapping[str, Any]) -> None:
+        with (self.folder / DONE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_done(self, output: Path) -> None:
+        """Take over what an earlier run had done, as far as it is still whole."""
+        lines = list(_lines(self.folder / DONE))
+        self.published = any(line["published"] == _identity(output) for line in lines if "published" in line)
+        for line in lines:
+            with suppress(TypeError, KeyError):
+                done = Done(**{**line, "cuts": tuple(line["cuts"])})
+                if self.published or _is_whole(self.segment(done.k), done):
+                    self.done[done.k] = done
+
+    def clear(self) -> None:
+        """Forget everything in it but the lock."""
+        self.done, self.published = {}, False
+        self._keep_only({LOCK})
+
+    def tidy(self) -> None:
+        """Remove what a killed run had not finished."""
+        self._keep_only({JOB, DONE, LOCK, *(self.segment(k).name for k in self.done)})
+
+    def remove(self) -> None:
+        """Remove it; the done-list nearly last, by which a next run knows that this one was only tidying."""
+        with suppress(OSError):
+            self._keep_only({DONE, LOCK})
+            for name in (DONE, LOCK):
+                (self.folder / name).unlink(missing_ok=True)
+            self.folder.rmdir()
+
+    def _keep_only(self, names: set[str]) -> None:
+        for path in self.folder.iterdir():
+            if path.name not in names:
+                path.unlink()
+
+    def size(self) -> int:
+        """Bytes of the finished segments."""
+        return sum(done.bytes for done in self.done.values())
+
+
+def place_of(output: Path) -> Path:
+    """The work directory that belongs to `output`, always the same one."""
+    name = os.fsencode(output.name)
+    if len(name) > _LONGEST_NAME - len("..vfi"):
+        name = name[:180] + b"-" + hashlib.sha256(name).hexdigest()[:16].encode()
+    return output.parent / os.fsdecode(b"." + name + b".vfi")
+
+
+@contextmanager
+def work_directory(
+    output: Path, *, job: Mapping[str, Any], key: Mapping[str, str], fresh: bool, segments: int, stop: Stop
+) -> Iterator[WorkDirectory]:
+    """The work directory of `output`, with what an earlier run of the same `key` had finished.
+
+    It is gone afterwards, unless the block is left by an error and segments are finished: then it is kept, and the
+    error says where, how much and how to go on. `fresh` throws an earlier run away. Raises OutputError when another
+    vfi is at work there, or when an earlier run had another key.
+    """
+    work: WorkDirectory | None = None
+    lock: IO[bytes] | None = None
+
+    def leave_unfinished() -> None:
+        if work is not None and not work.done:
+            work.remove()
+
+    stop.before_the_end.append(leave_unfinished)
+    try:
+        with stop.deferred():
+            folder, lock = _own_folder(place_of(output))
+            found = WorkDirectory(folder)
+            if other := _taken_over(found, output, job=job, key=key, fresh=fresh):
+                raise OutputError(other)  # and what that run has finished stays
+            work = found
+        stop.check()
+        yield work
+    except (Exception, KeyboardInterrupt) as error:
+        with stop.deferred():
+            leave_unfinished()
+        ours = InterruptedBySignal(stop.signum) if isinstance(error, KeyboardInterrupt) and stop.signum else error
+        if isinstance(ours, VfiError) and work is not None and work.folder.is_dir():
+            ours.add(_how_to_go_on(work, segments))
+        if ours is error:
+            raise
+        raise ours from error
+    else:
+        with stop.deferred():
+            work.remove()
+    finally:
+        if lock is not None:
+            lock.close()
+        stop.before_the_end.remove(leave_unfinished)
+
+
+def recorded_job(folder: Path) -> dict[str, Any]:
+    """What the job of a work directory was asked to do. Raises OutputError where there is none."""
+    try:
+        found: dict[str, Any] = json.loads((folder / JOB).read_text(encoding="utf-8"))["job"]
+        return found
+    except (OSError, ValueError, KeyError, TypeError):
+        message = f"{folder} is not the work directory of an unfinished vfi job: give the one that vfi named"
+        raise OutputError(message) from None
+
+
+def was_published(output: Path) -> bool:
+    """Whether `output` is the result of a job that was killed when all but the tidying was done."""
+    lines = _lines(place_of(output) / DONE)
+    return any(line["published"] == _identity(output) for line in lines if "published" in line)
+
+
+def _taken_over(
+    work: WorkDirectory, output: Path, *, job: Mapping[str, Any], key: Mapping[str, str], fresh: bool
+) -> str | None:
+    """Make `work` this job's, with what is done of it; or else why not: the directory is that of another job."""
+    try:
+        before = json.loads((work.folder / JOB).read_text(encoding="utf-8"))["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        before = None
+    if not fresh:
+        work.read_done(output)
+        if before == key:
+            work.tidy()
+            return None
+        if work.published and not job["overwrite"]:
+            work.remove()
+            return f"{output} exists already: add -y to replace it, or choose another name with -o"
+        if before is not None and work.done and not work.published:
+            held = f"{work.folder} holds an unfinished run for {output} that is not this one"
+            return f"{held} ({_differences(before, key)}): run it as it was to go on, or add --fresh to start over"
+    work.clear()
+    beside = work.folder / f"{JOB}.tmp"
+    beside.write_text(json.dumps({"job": job, "key": key}, indent=1), encoding="utf-8")
+    beside.replace(work.folder / JOB)
+    return None
+
+
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    told = [f"{name}: then {_short(before.get(name))}, now {_short(now.get(name))}" for name in changed[:_SHOWN]]
+    more = len(changed) - _SHOWN
+    return "; ".join([*told, f"and {more} more"] if more > 0 else told)
+
+
+def _short(value: str | None) -> str:
+    return "nothing" if value is None else value if len(value) <= 60 else f"{value[:57]}..."
+
+
+def _how_to_go_on(work: WorkDirectory, segments: int) -> str:
+    held = f"{len(work.done)} of {segments} segments ({work.size() / 1e6:.1f} MB) are kept in {work.folder}"
+    return f"{held}; to go on, give the same command again, or vfi resume {shlex.quote(str(work.folder))}"
+
+
+def _own_folder(folder: Path) -> tuple[Path, IO[bytes]]:
+    """`folder`, made if need be, and its lock, held. Raises OutputError."""
+    while True:
+        try:
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+            facts = folder.lstat()
+            if not folder.is_dir() or folder.is_symlink() or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
+                raise OutputError(f"{folder} is in the way and not vfi's: remove it, or choose another name with -o")
+            lock = (folder / LOCK).open("a+b")
+        except FileNotFoundError:
+            if not folder.parent.is_dir():
+                raise OutputError(f"the folder {folder.parent} does not exist: make it first") from None
+            continue  # another vfi has just removed it
+        except OSError as error:
+            message = f"the folder {folder.parent} cannot be written to ({error.strerror}): choose another with -o"
+            raise OutputError(message) from error
+        if not _lock(lock):
+            lock.close()
+            raise OutputError(f"another vfi is making that file, in {folder}: wait for it, or choose another with -o")
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat()):
+                return folder, lock
+        lock.close()  # it was removed with the directory, by the vfi that held it until now
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Whether the lock is ours now. It is let go of when the file is closed, or its process ends."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: better to work than to refuse
+        return sys.platform != "win32"
+    return True
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.splitlines():
+        with suppress(ValueError):
+            if isinstance(value := json.loads(line), dict):
+                yield value
+
+
+def _identity(path: Path) -> list[int] | None:
+    """What stays of a file when it is renamed or linked; None where there is none."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return None
+    return [facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns]
+
+
+def _is_whole(path: Path, done: Done) -> bool:
+    try:
+        return path.stat().st_size == done.bytes and sha256_of(path) == done.sha256
+    except OSError:
+        return False
+
+
+@contextmanager
+def outside_faults(output: Path, folder: Path) -> Iterator[None]:
+    """What befalls the disk in this block, ours or ffmpeg's hand, as StoppedError with a sentence."""
+    try:
+        yield
+    except VfiError as error:
+        said = [str(error), *getattr(error, "last_lines", ())]
+        if any(text in line for line in said for text in ("No space left on device", "File too large", "SIGXFSZ")):
+            raise _full(output) from error
+        if any(text in line for line in said for text in ("Read-only file system", "Permission denied")):
+            raise StoppedError(f"{folder} can no longer be written to: make it writable again") from error
+        if not folder.is_dir():
+            raise _gone(folder) from error
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise _full(output) from error
+        if not folder.is_dir():
+            raise _gone(folder) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+            raise StoppedError(f"{folder} can no longer be used ({error.strerror}): check the disk") from error
+        raise
+
+
+def _full(output: Path) -> StoppedError:
+    return StoppedError(f"the disk that holds {output.parent.absolute()} is full: make room")
+
+
+def _gone(folder: Path) -> StoppedError:
+    return StoppedError(f"{folder} was removed while vfi was working in it: give the same command again")
