@@ -17,7 +17,8 @@ from interp_cli.engine.interpolate import Interpolator
 from interp_cli.job import job as room
 from interp_cli.job.job import Job, run
 from interp_cli.media.ffmpeg import find_ffmpeg
-from interp_cli.options import Codec, EncodeOptions, EngineOptions
+from interp_cli.options import Codec, EncodeOptions, EngineOptions, Scale
+from interp_cli.progress import Silent
 from interp_cli.weights import find
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -64,6 +65,47 @@ def test_an_hour_of_film_at_59_94_does_not_drift_by_one_tick(tmp_path: Path, mon
     assert result.copied == sum(1 for n in range(len(pts)) if n % 5 == 0 and n * 2 // 5 < len(source_pts)) + sum(
         1 for n in range(len(pts)) if n % 5 and n * frame >= source_pts[-1] * source_base
     )
+
+
+class Watcher(Silent):
+    """Looks at this process every so many frames: resident bytes, open files, threads."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.frames = every, 0
+        self.seen: list[tuple[int, int, int]] = []
+
+    def advance(self) -> None:
+        self.frames += 1
+        if self.frames % self.every == 0:
+            status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+            files = len(list(Path("/proc/self/fd").iterdir()))
+            self.seen.append((int(status["VmRSS"].split()[0]) * 1024, files, int(status["Threads"])))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_an_hour_at_480p_takes_no_more_memory_files_or_threads_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VFI_WEIGHTS", str(small_clips.weights(tmp_path / "weights")))
+
+    def blend(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, Any, str]:
+        return Interpolator(LinearBlend(), options=options), find("fast"), "cpu"
+
+    monkeypatch.setattr(room, "make_interpolator", blend)
+    short = small_clips.clip(tmp_path / "short.mp4", rate="10", seconds="20", size="854x480", sound=False)
+    source = tmp_path / "hour.mkv"
+    small_clips.ffmpeg("-stream_loop", "179", "-i", short, "-c", "copy", source)
+    watcher = Watcher(every=600)
+    options = EngineOptions(scale=Scale.QUARTER)
+    encode = EncodeOptions(codec=Codec.H264, preset="ultrafast")
+    out = tmp_path / "out.mp4"
+    result = run(Job(input=str(source), output=str(out), rate="2x", engine=options, encode=encode), progress=watcher)
+    assert result.duration >= 3599 and result.made > 30_000
+    early, late = watcher.seen[5:20], watcher.seen[-20:]
+    memory, files, threads = (max(column) for column in zip(*early, strict=True))
+    for mine in late:
+        assert mine[0] < memory * 1.05 and mine[1] <= files and mine[2] <= threads, (mine, memory, files, threads)
+    print(f"resident MB: {[m >> 20 for m, _, _ in watcher.seen[::6]]}; files {files}, threads {threads}")
 
 
 def peak_memory(*arguments: str) -> int:

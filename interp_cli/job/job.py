@@ -12,13 +12,14 @@ from typing import Any
 import interp_cli
 from interp_cli.errors import VfiError
 from interp_cli.job.facts import exact, stream_facts
+from interp_cli.job.faults import outside_faults
 from interp_cli.job.key import check_unchanged, key_of, stored
 from interp_cli.job.network import make_interpolator
 from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
 from interp_cli.job.segments import make_segments
 from interp_cli.job.stop import Stop
-from interp_cli.job.workdir import WorkDirectory, outside_faults, work_directory
+from interp_cli.job.workdir import WorkDirectory, work_directory
 from interp_cli.media.mux import Fate, mux
 from interp_cli.media.probe import probe, scan
 from interp_cli.progress import Progress, Silent

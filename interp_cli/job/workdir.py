@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -21,7 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from interp_cli.errors import InterruptedBySignal, OutputError, StoppedError, VfiError
+from interp_cli.errors import InterruptedBySignal, OutputError, VfiError
+from interp_cli.job.faults import outside_faults
 from interp_cli.job.stop import Stop
 from interp_cli.weights import sha256_of
 
@@ -141,17 +141,19 @@ def work_directory(
     try:
         with stop.deferred():
             folder, lock = _own_folder(place_of(output))
-            found = WorkDirectory(folder)
-            if other := _taken_over(found, output, job=job, key=key, fresh=fresh):
-                raise OutputError(other)  # and what that run has finished stays
-            work = found
+            work = WorkDirectory(folder)
+            with outside_faults(output, folder):
+                other = _taken_over(work, output, job=job, key=key, fresh=fresh)
+            if other:
+                work = None  # what that run has finished stays
+                raise OutputError(other)
         stop.check()
         yield work
     except (Exception, KeyboardInterrupt) as error:
         with stop.deferred():
             leave_unfinished()
         ours = InterruptedBySignal(stop.signum) if isinstance(error, KeyboardInterrupt) and stop.signum else error
-        if isinstance(ours, VfiError) and work is not None and work.folder.is_dir():
+        if isinstance(ours, VfiError) and work is not None and work.done and work.folder.is_dir():
             ours.add(_how_to_go_on(work, segments))
         if ours is error:
             raise
@@ -292,35 +294,3 @@ def _is_whole(path: Path, done: Done) -> bool:
         return path.stat().st_size == done.bytes and sha256_of(path) == done.sha256
     except OSError:
         return False
-
-
-@contextmanager
-def outside_faults(output: Path, folder: Path) -> Iterator[None]:
-    """What befalls the disk in this block, ours or ffmpeg's hand, as StoppedError with a sentence."""
-    try:
-        yield
-    except VfiError as error:
-        said = [str(error), *getattr(error, "last_lines", ())]
-        if any(text in line for line in said for text in ("No space left on device", "File too large", "SIGXFSZ")):
-            raise _full(output) from error
-        if any(text in line for line in said for text in ("Read-only file system", "Permission denied")):
-            raise StoppedError(f"{folder} can no longer be written to: make it writable again") from error
-        if not folder.is_dir():
-            raise _gone(folder) from error
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise _full(output) from error
-        if not folder.is_dir():
-            raise _gone(folder) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-            raise StoppedError(f"{folder} can no longer be used ({error.strerror}): check the disk") from error
-        raise
-
-
-def _full(output: Path) -> StoppedError:
-    return StoppedError(f"the disk that holds {output.parent.absolute()} is full: make room")
-
-
-def _gone(folder: Path) -> StoppedError:
-    return StoppedError(f"{folder} was removed while vfi was working in it: give the same command again")
