@@ -1,4 +1,4 @@
-"""media/ffmpeg.py: the right program is found, its command line is literal, and its children always end."""
+"""media/ffmpeg.py, children.py: the right program is found, its command line is literal, its children always end."""
 
 import os
 import signal
@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from interp_cli.errors import FfmpegError, MissingToolError
+from interp_cli.media import children
 from interp_cli.media import ffmpeg as room
+from interp_cli.media.children import log_children, stop_children
 from interp_cli.media.ffmpeg import (
     Ffmpeg,
     Input,
@@ -23,10 +25,8 @@ from interp_cli.media.ffmpeg import (
     file_url,
     find_ffmpeg,
     has_encoder,
-    log_ffmpeg,
     run,
     source,
-    stop_children,
 )
 
 ENDLESS = Input("testsrc2=s=320x180:r=1000", {"f": "lavfi"})
@@ -148,18 +148,18 @@ def test_a_talkative_child_does_not_block_and_its_last_lines_are_kept(ffmpeg: Ff
     null = Output("-", (), {"vf": "showinfo", "f": "null"})
     with child(ffmpeg, [short], [null], loglevel="info") as running:
         status, lines = running.finish()
-    assert status == 0 and len(lines) == room.LINES_KEPT
+    assert status == 0 and len(lines) == children.LINES_KEPT
 
 
 def test_command_lines_and_messages_can_be_watched(wheel: Ffmpeg) -> None:
     commands: list[str] = []
     lines: list[str] = []
-    log_ffmpeg(commands=commands.append, lines=lines.append)
+    log_children(commands=commands.append, lines=lines.append)
     try:
         with pytest.raises(FfmpegError):
             run(wheel, [source("a 'b")], [RAW], doing="test")
     finally:
-        log_ffmpeg()
+        log_children()
     assert len(commands) == 1 and """'file:a '"'"'b'""" in commands[0]
     assert any("No such file" in line for line in lines)
 
@@ -200,7 +200,7 @@ def test_another_thread_can_end_all_children_at_once(ffmpeg: Ffmpeg) -> None:
     with pytest.raises(FfmpegError, match="SIGKILL"):
         run(ffmpeg, [asleep], [Output("-", (), {"f": "null"})], doing="wait")
     timer.join()
-    assert time.monotonic() - begun < 10 and not room._living
+    assert time.monotonic() - begun < 10 and not children._living
 
 
 def is_alive(pid: int) -> bool:

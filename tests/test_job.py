@@ -20,7 +20,7 @@ from interp_cli.job import job as room
 from interp_cli.job.job import Job, prepare, run
 from interp_cli.job.stills import even_times, make_stills, names_for
 from interp_cli.job.stop import Stop
-from interp_cli.media.ffmpeg import stop_children
+from interp_cli.media.children import stop_children
 from interp_cli.media.mux import mux
 from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions
 from interp_cli.progress import Silent

@@ -30,7 +30,7 @@ RANK = {
 APART = [{"media", "model"}, {"engine", "weights"}]  # rooms of one rank that know nothing of each other
 
 GATES = {
-    "subprocess": {"media/ffmpeg.py"},
+    "subprocess": {"media/children.py"},
     "ffmpeg": {"media/ffmpeg.py"},
     "imageio_ffmpeg": {"media/ffmpeg.py"},
     "safetensors": {"weights.py"},

@@ -21,7 +21,8 @@ from interp_cli.job.job import Job, prepare, run
 from interp_cli.job.key import restored, stored
 from interp_cli.job.stop import Stop
 from interp_cli.job.workdir import place_of, recorded_job
-from interp_cli.media.ffmpeg import be_patient, find_ffmpeg
+from interp_cli.media.children import be_patient
+from interp_cli.media.ffmpeg import find_ffmpeg
 from interp_cli.media.mux import mux
 from interp_cli.options import Codec, EncodeOptions, EngineOptions, Mode, Scale, Tta
 from interp_cli.progress import Silent

@@ -160,7 +160,7 @@ def resume(session: Session, /, **values: Any) -> int:
 
 def _run_all(jobs: list[Job], session: Session, values: dict[str, Any]) -> int:
     """One job ends as it ends; of several, each is tried, and the first failure gives the exit code."""
-    from interp_cli.media.ffmpeg import be_patient
+    from interp_cli.media.children import be_patient
 
     be_patient(values["stall_timeout"] or None)
     progress = make_progress(ProgressStyle(values["progress"]), stream=sys.stderr, quiet=values["quiet"])

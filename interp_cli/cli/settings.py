@@ -142,9 +142,9 @@ def _shown(value: Any) -> str:
 
 def start_log(verbosity: int) -> None:
     """From now on show ffmpeg's command lines on stderr (-v), and what ffmpeg itself says (-vv)."""
-    from interp_cli.media.ffmpeg import log_ffmpeg
+    from interp_cli.media.children import log_children
 
     def show(prefix: str) -> Callable[[str], None]:
         return lambda line: print(f"{prefix}: {line}", file=sys.stderr, flush=True)
 
-    log_ffmpeg(commands=show("vfi: runs"), lines=show("ffmpeg") if verbosity > 1 else None)
+    log_children(commands=show("vfi: runs"), lines=show("ffmpeg") if verbosity > 1 else None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from interp_cli.job.stop import Stop
-from interp_cli.media.ffmpeg import stop_children
+from interp_cli.media.children import stop_children
 from interp_cli.media.types import Planes
 
 QUEUE_BYTES = 16 << 20  # beyond a few frames a queue smooths nothing more; it only makes long inputs take more memory

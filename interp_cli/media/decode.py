@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import InputError
-from interp_cli.media.ffmpeg import Child, Ffmpeg, Output, child, failure, source
+from interp_cli.media.children import Child
+from interp_cli.media.ffmpeg import Ffmpeg, Output, child, failure, source
 from interp_cli.media.formats import is_full_range_twin, working_format
 from interp_cli.media.types import MediaInfo, PixelFormat, Planes, VideoStream
 from interp_cli.timeline import Timeline
