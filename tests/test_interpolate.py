@@ -13,8 +13,8 @@ from fakes import FakeNetwork, LinearBlend, Lively
 
 from interp_cli.engine.interpolate import Interpolator, check_mode, network_dtype
 from interp_cli.engine.levels import levels
-from interp_cli.engine.making import working_scale
-from interp_cli.errors import DeviceError, InputError, UsageError
+from interp_cli.engine.way import working_scale
+from interp_cli.errors import InputError, UsageError
 from interp_cli.media.types import Color, Planes, pixel_format
 from interp_cli.model.network import Limits
 from interp_cli.options import EngineOptions, Mode, Precision, Scale, Tta
@@ -47,11 +47,11 @@ def targets(count: int, factor: int, *, left: int = 0) -> list[Target]:
 
 
 def engine(
-    network: FakeNetwork, *, still: bool = True, workers: int = 1, on_smaller: Any = None, **options: Any
+    network: FakeNetwork, *, still: bool = True, workers: int = 1, say: Any = None, **options: Any
 ) -> Interpolator:
     options.setdefault("scene_detect", False)
     chosen = EngineOptions(**options)
-    return Interpolator(network, options=chosen, hold_still=still, workers=workers, on_smaller_batch=on_smaller)
+    return Interpolator(network, options=chosen, hold_still=still, workers=workers, on_less_memory=say)
 
 
 def run(e: Interpolator, frames: list[Planes], wanted: list[Target], **kw: Any) -> list[Planes]:
@@ -285,19 +285,6 @@ def test_the_last_frame_is_held_and_a_missing_one_is_said() -> None:
         run(engine(Lively()), frames, [Target(n=0, pts=0, left=2, t=Fraction(0))])
 
 
-def test_out_of_memory_halves_the_batch_and_loses_no_frame() -> None:
-    said: list[int] = []
-    network = Lively(memory=2)
-    frames, wanted = clip(5), targets(5, 4)
-    out = run(engine(network, batch=12, on_smaller=said.append), frames, wanted)
-    assert said == [6]
-    assert max(map(len, network.asked)) == 1
-    assert sum(network.encoded) == 5
-    alone = run(engine(Lively(), batch=1), frames, wanted)
-    assert [p.pts for p in out] == [p.pts for p in alone]
-    assert max(most_difference(a, b) for a, b in zip(out, alone, strict=True)) <= 1
-
-
 @pytest.mark.parametrize(
     ("can", "wanted"),
     [({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)],
@@ -320,30 +307,6 @@ def test_workers_make_the_same_frames_as_one_alone_and_encode_no_frame_twice(mod
     assert max(most_difference(a, b) for a, b in zip(out, alone, strict=True)) <= (0 if batch == 1 else 1)
     if mode is Mode.DIRECT:
         assert sum(network.encoded) == 6
-
-
-def test_out_of_memory_sends_the_workers_home_before_batches_shrink() -> None:
-    said: list[int] = []
-    frames, wanted = clip(5), targets(5, 3)
-    out = run(engine(Lively(memory=1), batch=2, workers=2, on_smaller=said.append), frames, wanted)
-    assert said == [2]
-    alone = run(engine(Lively(), batch=1), frames, wanted)
-    assert [p.pts for p in out] == [p.pts for p in alone]
-    assert max(most_difference(a, b) for a, b in zip(out, alone, strict=True)) <= 1
-
-
-def test_out_of_memory_at_one_frame_is_an_error_that_advises() -> None:
-    with pytest.raises(DeviceError, match="--scale"):
-        run(engine(Lively(memory=0), batch=4), clip(2), targets(2, 2))
-
-
-def test_other_failures_of_the_network_are_not_taken_for_lack_of_memory() -> None:
-    class Broken(Lively):
-        def encode(self, I: torch.Tensor) -> Any:
-            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-
-    with pytest.raises(RuntimeError, match="mat1"):
-        run(engine(Broken(), batch=4), clip(2), targets(2, 2))
 
 
 def test_scale_is_halved_above_1080p_and_motion_keeps_its_size() -> None:

@@ -10,42 +10,24 @@ from interp_cli.engine.levels import check_mode, choose_mode, level
 from interp_cli.engine.making import Job, Maker, Source
 from interp_cli.engine.scenes import CutDetector, thumbnail
 from interp_cli.engine.still import same
+from interp_cli.engine.way import network_dtype
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media.types import Color, Planes
 from interp_cli.model.network import Network
-from interp_cli.options import EngineOptions, Mode, Precision
+from interp_cli.options import EngineOptions, Mode
 from interp_cli.timeline import Target
 
 __all__ = ["Interpolator", "check_mode", "network_dtype"]
-
-
-def network_dtype(precision: Precision, device: str) -> torch.dtype:
-    """The network's arithmetic on `device`. AUTO: fp16 on CUDA, bf16 on a CPU made for it, fp32 elsewhere.
-
-    Flows, alignment and composing are float32 always, so bf16 costs no quality (docs/log.md).
-    """
-    if precision is Precision.AUTO:
-        precision = Precision.FP32
-        if device.startswith("cuda"):
-            precision = Precision.FP16
-        elif device == "cpu" and _has_bf16():
-            precision = Precision.BF16
-    return {Precision.FP32: torch.float32, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}[precision]
-
-
-def _has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices itself. Older versions of torch cannot tell: no."""
-    can: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
 class Interpolator:
     """Makes the frames of targets from source frames. Works on arrays alone: no files, no ffmpeg.
 
     `cuts` are the source frames after which a cut kept frames from being made; `copied` and `made` count output frames.
-    `workers` threads make frames side by side (see `Maker`). `on_smaller_batch` is told once how many frames are made
-    at a time after memory ran out. `hold_still=False`
-    makes every pixel of every frame that stands between two source frames, for measurements.
+    `workers` threads make frames side by side (see `Maker`). Where memory runs out, the same frames are made with less
+    of it, and `on_less_memory` is told in a sentence, once for each way out: smaller batches, tiles, a smaller scale,
+    the CPU. `network` is then moved. `hold_still=False` makes every pixel of every frame that stands between two source
+    frames, for measurements.
     """
 
     def __init__(
@@ -57,7 +39,7 @@ class Interpolator:
         options: EngineOptions | None = None,
         hold_still: bool = True,
         workers: int = 1,
-        on_smaller_batch: Callable[[int], None] | None = None,
+        on_less_memory: Callable[[str], None] | None = None,
     ) -> None:
         options = options or EngineOptions()
         if options.batch is not None and options.batch < 1:
@@ -75,7 +57,7 @@ class Interpolator:
             batch=options.batch,
             still=hold_still,
             workers=workers,
-            on_smaller_batch=on_smaller_batch,
+            on_less_memory=on_less_memory,
         )
 
     def run(
@@ -87,7 +69,7 @@ class Interpolator:
         time. At t = 0 the source's own arrays come out. Frames before the first target's and after the last one's
         are only looked at for cuts. Of the source, the current pair, what waits for its batch and
         `CutDetector.LOOKAHEAD` frames are held. Raises InputError when the source ends before a target's left frame,
-        UsageError when bisection cannot reach a target's t, DeviceError when memory does not suffice for one frame.
+        UsageError when bisection cannot reach a target's t, DeviceError when there is no memory for one frame.
         """
         window = _Window(frames, first_source, self._detector())
         waiting: list[Planes | Job] = []
@@ -99,7 +81,7 @@ class Interpolator:
                 waiting, jobs = [], 0
             waiting.append(item)
             jobs += isinstance(item, Job)
-            batch = self._maker.at_once
+            batch = self._maker.way.at_once
             # A copy after work ends its pair, so flushing there is safe for bisection too; it keeps a long still
             # passage from being held in memory until the next frame has to be made.
             idle = not isinstance(item, Job) and len(waiting) > 2 * batch
@@ -136,7 +118,7 @@ class Interpolator:
 
     def _is_full(self, waiting: list[Planes | Job], jobs: int, item: Planes | Job) -> bool:
         """Whether to bisect what waits before `item` joins: all times of a pair stay together."""
-        if self.mode is Mode.DIRECT or jobs < self._maker.at_once:
+        if self.mode is Mode.DIRECT or jobs < self._maker.way.at_once:
             return False
         last = next(w for w in reversed(waiting) if isinstance(w, Job))
         return not (isinstance(item, Job) and item.left is last.left)

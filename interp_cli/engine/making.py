@@ -1,24 +1,26 @@
-"""(Pair, t) to frames: features encoded once, batches, test-time augmentation, bisection, the out-of-memory ladder."""
+"""(Pair, t) to frames: features encoded once, batches, test-time augmentation, bisection, retries with less memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp_cli.engine import planes as on_device
+from interp_cli.engine import tiles
 from interp_cli.engine.levels import last_use, levels
 from interp_cli.engine.planes import Frames
 from interp_cli.engine.still import hold_still
+from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
 from interp_cli.media.types import Color, Planes
-from interp_cli.model.network import Features, Network, Synthesis
+from interp_cli.model.network import Features, Network, Synthesis, lowered
 from interp_cli.options import Scale, Tta
 
 Item = TypeVar("Item")
@@ -29,10 +31,7 @@ Flip = tuple[int, ...]
 
 _FLIPS: dict[Tta, tuple[Flip, ...]] = {Tta.NONE: ((),), Tta.FLIP: ((), (2, 3)), Tta.FULL: ((), (3,), (2,), (2, 3))}
 
-_AUTO_SCALE_PIXELS = 2_100_000  # up to 1920 x 1080 the network sees whole frames
 _FINE_PIXELS = 2_100_000  # up to here frames are sampled from a doubled copy; larger ones hold their detail otherwise
-_CPU_BATCH_PIXELS = 250_000  # of one batch: small frames share the cost of a call, large ones only leave the cache
-_CUDA_BYTES_PER_PIXEL = 800  # of one made frame, generously: features, cost volumes and planes in float32
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +42,17 @@ class Source:
     frames: Frames | None = None
     fine: Tensor | None = None  # `frames` with samples between their pixels, to warp from
     features: dict[Flip, Features] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the first plane, px."""
+        if self.frames is None and self.planes is not None:
+            return self.planes.height, self.planes.width
+        return _frames(self).size
+
+    def forget(self) -> None:
+        """Let go of what is computed of the frame; the frame itself stays."""
+        self.features, self.fine = {}, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +71,7 @@ class Pair(NamedTuple):
     left: Source
     right: Source
     t: Fraction
-
-
-def working_scale(scale: Scale, width: int, height: int) -> int:
-    """1, 2 or 4: how many times smaller than the frame (px) the network's input is."""
-    if scale is Scale.AUTO:
-        return 1 if width * height <= _AUTO_SCALE_PIXELS else 2
-    return {Scale.FULL: 1, Scale.HALF: 2, Scale.QUARTER: 4}[scale]
-
-
-def auto_batch(pixels: int, device: torch.device) -> int:
-    """Frames per network call that suit `device`, for a network input of `pixels`."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(max(1, min(16, free // 2 // (pixels * _CUDA_BYTES_PER_PIXEL))))
-    return max(1, min(4, _CPU_BATCH_PIXELS // pixels))
+    pts: tuple[int, ...]  # ticks at which the frame is shown; none if others are only made from it
 
 
 class Maker:
@@ -89,40 +85,36 @@ class Maker:
         self,
         network: Network,
         *,
-        device: str,
+        device: str | torch.device,
         dtype: torch.dtype,
         tta: Tta = Tta.NONE,
         scale: Scale = Scale.AUTO,
         batch: int | None = None,
         still: bool = True,
         workers: int = 1,
-        on_smaller_batch: Callable[[int], None] | None = None,
+        on_less_memory: Callable[[str], None] | None = None,
     ) -> None:
-        self.network, self.device, self.dtype = network, torch.device(device), dtype
+        self.network, self.still = network, still
         self.flips, self.reversed_too = _FLIPS[tta], tta is Tta.FULL
-        self.scale, self.batch, self.still = scale, batch, still
-        self._workers = workers
+        self.way = Way(device=torch.device(device), dtype=dtype, scale=scale, workers=workers, batch=batch)
+        self._asked_scale = scale
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vfi-make") if workers > 1 else None
-        self._on_smaller_batch = on_smaller_batch
-
-    @property
-    def at_once(self) -> int:
-        """Frames that are made side by side."""
-        return (self.batch or 1) * self._workers
+        self._tell = on_less_memory
+        self._news: dict[str, str] = {}
+        self._told: set[str] = set()
 
     def batch_for(self, planes: Planes) -> int:
         """Frames per network call, chosen at the first frame unless it was given."""
-        if self.batch is None:
-            scale = working_scale(self.scale, planes.width, planes.height)
-            self.batch = auto_batch(max(1, planes.width * planes.height // scale**2), self.device)
-        return self.batch
+        if self.way.batch is None:
+            shrink = self.way.shrink((planes.height, planes.width))
+            batch = auto_batch(max(1, planes.width * planes.height // shrink**2), self.way.device)
+            self.way = replace(self.way, batch=batch)
+        return self.way.batch or 1
 
     def direct(self, jobs: Sequence[Job], color: Color) -> Iterator[Planes]:
         """The frames of `jobs`, in order, each asked of the network at its own t."""
-        done = 0
-        for frames in self._made([Pair(job.left, job.right, job.t) for job in jobs], color):
-            yield from on_device.download(frames, [job.pts for job in jobs[done : done + len(frames)]])
-            done += len(frames)
+        for _, shown in self._made([Pair(job.left, job.right, job.t, (job.pts,)) for job in jobs], color):
+            yield from shown
 
     def bisect(self, jobs: Sequence[Job], color: Color) -> list[Planes]:
         """The frames of `jobs`, in order: all pairs' halves in one call, then all their quarters, and so on.
@@ -142,103 +134,143 @@ class Maker:
             steps = [
                 (ends, step) for ends, plan in plans.items() for level in plan[depth : depth + 1] for step in level
             ]
-            pairs = [Pair(nodes[ends, s.before], nodes[ends, s.after], Fraction(1, 2)) for ends, s in steps]
-            made = (one for frames in self._made(pairs, color) for one in frames.each())
-            for (ends, step), frames in zip(steps, made, strict=True):
+            pairs = []
+            for ends, s in steps:
+                pts = tuple(jobs[n].pts for n in wanted.get((ends, s.t), ()))
+                pairs.append(Pair(nodes[ends, s.before], nodes[ends, s.after], Fraction(1, 2), pts))
+            for (ends, step), (frames, shown) in zip(steps, self._made(pairs, color), strict=True):
                 key = (ends, step.t)
-                for n in wanted.get(key, ()):
-                    out[n] = on_device.download(frames, [jobs[n].pts])[0]
+                out.update(zip(wanted.get(key, ()), shown, strict=True))
                 if last_use(plans[ends]).get(step.t, -1) > depth:
                     nodes[key] = Source(None, frames)
         return [out[n] for n in range(len(jobs))]
 
-    def _made(self, pairs: Sequence[Pair], color: Color) -> Iterator[Frames]:
-        """Frames of all pairs in order, one or several at a time; out of memory, the same pairs in smaller batches."""
+    def _made(self, pairs: Sequence[Pair], color: Color) -> Iterator[tuple[Frames, list[Planes]]]:
+        """The frame of every pair in order, and as it is shown; out of memory, the same pairs again with less of it."""
         start = 0
         while start < len(pairs):
-            chunk = pairs[start : start + self.at_once]
+            chunk = pairs[start : start + self.way.at_once]
             try:
-                frames = self._side_by_side(chunk, color)
+                made = self._side_by_side(chunk, color)
             except (RuntimeError, MemoryError) as error:
-                self._shrink(error, len(chunk))
+                if not out_of_memory(error):
+                    raise
+                self._be_thrifty(error, pairs, count=len(chunk))
                 continue
+            self._say()
             start += len(chunk)
-            yield from frames
+            yield from made
 
-    def _shrink(self, error: Exception, size: int) -> None:
-        if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _out_of_memory(error)):
-            raise error
-        if size == 1:
+    def _be_thrifty(self, error: Exception, pairs: Sequence[Pair], *, count: int) -> None:
+        """Go over to the next way of making frames. Raises DeviceError when there is none."""
+        old, limits = self.way, self.network.limits
+        step = thriftier(old, asked=self._asked_scale, count=count, size=pairs[0].left.size, limits=limits)
+        if step is None:
             raise DeviceError(
-                f"{self.device} has too little memory for one frame of this size; "
-                "try --scale 1/2 or 1/4, or --device cpu"
+                "there is too little memory for one frame of this size, even in tiles and at --scale 1/4; "
+                "close other programs, or make the video smaller first"
             ) from error
-        if self._workers > 1:
-            self._workers, self._pool = 1, None
+        self.way, words = step
+        if self._pool is not None:
+            self._pool.shutdown()  # whoever has not failed yet holds memory, and writes to the sources
+            self._pool = None
+        if old.at_once > 1:
+            self._news["batch"] = words  # in place of that of the batch before
         else:
-            self.batch = size // 2
-        if self._on_smaller_batch is not None:
-            self._on_smaller_batch(self.at_once)
-            self._on_smaller_batch = None  # once is enough
-        if self.device.type == "cuda":
+            self._news[words] = words
+            for source in {source for pair in pairs for source in (pair.left, pair.right)}:
+                source.forget()
+        if self.way.device != old.device and isinstance(self.network, nn.Module):
+            lowered(self.network.to(self.way.device), self.way.dtype)
+        if old.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _side_by_side(self, pairs: Sequence[Pair], color: Color) -> list[Frames]:
+    def _say(self) -> None:
+        """Tell of each way to use less memory, once, when frames have been made."""
+        for key, words in self._news.items():
+            if self._tell is not None and key not in self._told:
+                self._tell(f"memory ran out: going on {words}")
+            self._told.add(key)
+        self._news = {}
+
+    def _side_by_side(self, pairs: Sequence[Pair], color: Color) -> list[tuple[Frames, list[Planes]]]:
         """Features of every source frame once, then the frames, each step dealt out to the workers."""
         sources = list(dict.fromkeys(source for pair in pairs for source in (pair.left, pair.right)))
         for source in sources:
-            if source.frames is None and source.planes is not None:
-                source.frames = on_device.upload([source.planes], self.device)
-        for flip in self.flips:
+            if source.frames is not None:
+                source.frames = source.frames.on(self.way.device)
+            elif source.planes is not None:
+                source.frames = on_device.upload([source.planes], self.way.device)
+        for flip in self.flips if self.way.tiles == 1 else ():
             new = [source for source in sources if flip not in source.features]
             self._deal(lambda some, flip=flip: self._encode(some, flip, color), new)  # type: ignore[misc]
         return [one for made in self._deal(lambda some: self._batch(some, color), pairs) for one in made]
 
     def _deal(self, work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> list[Made]:
         """The results of `work` on runs of at most a batch of `items`, in order."""
-        size = min(self.batch or 1, -(-len(items) // self._workers)) or 1
+        size = min(self.way.batch or 1, -(-len(items) // self.way.workers)) or 1
         runs = [items[start : start + size] for start in range(0, len(items), size)]
         if self._pool is None or len(runs) < 2:
             return [work(run) for run in runs]
         return list(self._pool.map(work, runs))
 
     @torch.inference_mode()
-    def _batch(self, pairs: Sequence[Pair], color: Color) -> list[Frames]:
-        height, width = _frames(pairs[0].left).size
-        scale = working_scale(self.scale, width, height)
+    def _batch(self, pairs: Sequence[Pair], color: Color) -> list[tuple[Frames, list[Planes]]]:
+        size = _frames(pairs[0].left).size
+        scale = self.way.shrink(size)
         versions: list[list[Frames]] = []
         for flip in self.flips:
             for back in (False, True) if self.reversed_too else (False,):
-                s = self._synthesise(pairs, flip, back=back)
-                s = _mirrored(on_device.crop(s, (-(-height // scale), -(-width // scale))), flip)
+                s = self._synthesise(pairs, flip, color, back=back)
+                s = _mirrored(on_device.crop(s, (-(-size[0] // scale), -(-size[1] // scale))), flip)
                 versions.append(self._composed(pairs, s, color, scale))
-        return [on_device.mean(same) for same in zip(*versions, strict=True)]
+        means = [on_device.mean(same) for same in zip(*versions, strict=True)]
+        made = (one for frames in means for one in frames.each())
+        return [
+            (one, [on_device.download(one, [p])[0] for p in pair.pts]) for one, pair in zip(made, pairs, strict=True)
+        ]
 
     @torch.inference_mode()
     def _encode(self, sources: Sequence[Source], flip: Flip, color: Color) -> None:
-        height, width = _frames(sources[0]).size
-        scale = working_scale(self.scale, width, height)
-        I = on_device.network_input(on_device.stack([_frames(s) for s in sources]), color, scale=scale)
-        I = on_device.pad(torch.flip(I, flip) if flip else I, self.network.limits)
+        I = self._input(sources, flip, color)
         with self._precision():
             features = self.network.encode(I.contiguous(memory_format=torch.channels_last))
         for k, source in enumerate(sources):
-            if self.network.limits.sampling == "bicubic" and source.fine is None and height * width <= _FINE_PIXELS:
-                source.fine = on_device.doubled(_frames(source))
+            self._refine(source)
             source.features[flip] = tuple(f[k : k + 1] for f in features) if len(sources) > 1 else features
 
-    def _synthesise(self, pairs: Sequence[Pair], flip: Flip, *, back: bool) -> Synthesis:
+    def _input(self, sources: Sequence[Source], flip: Flip, color: Color) -> Tensor:
+        """What the network sees of `sources`, mirrored by `flip`, padded."""
+        frames = [_frames(source) for source in sources]
+        I = on_device.network_input(on_device.stack(frames), color, scale=self.way.shrink(frames[0].size))
+        return on_device.pad(torch.flip(I, flip) if flip else I, self.network.limits)
+
+    def _refine(self, source: Source) -> None:
+        height, width = source.size
+        if self.network.limits.sampling == "bicubic" and source.fine is None and height * width <= _FINE_PIXELS:
+            source.fine = on_device.doubled(_frames(source))
+
+    def _synthesise(self, pairs: Sequence[Pair], flip: Flip, color: Color, *, back: bool) -> Synthesis:
         """At the padded size. `back` lets time run backwards for the network and turns its answer round again."""
-        f0 = _together([pair.left.features[flip] for pair in pairs])
-        f1 = _together([pair.right.features[flip] for pair in pairs])
-        t = torch.tensor([float(pair.t) for pair in pairs], device=self.device)
-        with self._precision():
-            s = self.network.synthesise(f1, f0, 1 - t) if back else self.network.synthesise(f0, f1, t)
+        ends = [[pair.left for pair in pairs], [pair.right for pair in pairs]]
+        t = torch.tensor([float(pair.t) for pair in pairs], device=self.way.device)
+        if back:
+            ends, t = ends[::-1], 1 - t
+        if self.way.tiles > 1:
+            for source in ends[0] + ends[1]:
+                self._refine(source)
+            I0, I1 = (self._input(end, flip, color) for end in ends)
+            with self._precision():
+                s = tiles.synthesise(self.network, I0, I1, t, parts=self.way.tiles)
+        else:
+            f0, f1 = (_together([source.features[flip] for source in end]) for end in ends)
+            with self._precision():
+                s = self.network.synthesise(f0, f1, t)
         return Synthesis(s.F_t1, s.F_t0, 1 - s.M, s.R) if back else s
 
     def _composed(self, pairs: Sequence[Pair], s: Synthesis, color: Color, scale: int) -> list[Frames]:
         """A CPU composes frame by frame, which stays in its cache; a GPU composes the batch."""
-        size = 1 if self.device.type == "cpu" else len(pairs)
+        size = 1 if self.way.device.type == "cpu" else len(pairs)
         out = []
         for n in range(0, len(pairs), size):
             some, part = pairs[n : n + size], _part(s, n, size)
@@ -254,13 +286,9 @@ class Maker:
         return out
 
     def _precision(self) -> AbstractContextManager[object]:
-        if self.dtype is torch.float32:
+        if self.way.dtype is torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower()
+        return torch.autocast(self.way.device.type, dtype=self.way.dtype)
 
 
 def _frames(source: Source) -> Frames:

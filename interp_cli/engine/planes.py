@@ -48,6 +48,10 @@ class Frames:
         for n in range(len(self)):
             yield Frames(self.full[n : n + 1], None if self.chroma is None else self.chroma[n : n + 1], self.format)
 
+    def on(self, device: str | torch.device) -> Frames:
+        """The frames on `device`; those that are there already are not copied."""
+        return Frames(self.full.to(device), None if self.chroma is None else self.chroma.to(device), self.format)
+
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the first plane, px."""

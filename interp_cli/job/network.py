@@ -58,11 +58,8 @@ def make_interpolator(options: EngineOptions, *, note: Callable[[str], None]) ->
     dtype = network_dtype(options.precision, device)
     network = lowered(network, dtype)
 
-    def smaller(batch: int) -> None:
-        note(f"memory ran out: going on with {batch} frame{'s' * (batch != 1)} at a time")
-
     interpolator = Interpolator(
-        network, device=device, dtype=dtype, options=options, workers=workers, on_smaller_batch=smaller
+        network, device=device, dtype=dtype, options=options, workers=workers, on_less_memory=note
     )
     return interpolator, entry, device
 
