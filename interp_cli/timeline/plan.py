@@ -10,6 +10,8 @@ from interp_cli.errors import UsageError
 from interp_cli.timeline.cadence import ceil
 from interp_cli.timeline.line import Timeline
 
+MOST_FRAMES = 100_000_000  # that one plan may have: 19 days at 60 frames/s
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -95,11 +97,14 @@ class Plan:
 def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction = Fraction(30)) -> Plan:
     """The plan that shows all of `timeline` at `rate` frames/s, in segments of about `segment_seconds` of output.
 
-    Frames = the smallest count whose last frame ends no earlier than the source. Raises UsageError for rate <= 0.
+    Frames = the smallest count whose last frame ends no earlier than the source. Raises UsageError for rate <= 0 and
+    for more than MOST_FRAMES.
     """
     if rate <= 0 or segment_seconds <= 0:
         raise UsageError(f"{rate} frames per second cannot be meant: give a rate above 0, such as --fps 60")
     frames = ceil(timeline.duration * rate)
+    if frames > MOST_FRAMES:
+        raise UsageError(f"the result would have {frames} frames, and {MOST_FRAMES} are possible: ask for fewer")
     count = max(1, round(Fraction(frames, max(Fraction(1), segment_seconds * rate))))
     cuts = [k * frames // count for k in range(count + 1)]  # equal lengths, to a frame: no tiny last segment
     whole = Plan(source=timeline, rate=rate, segments=(_segment_of_all(timeline, frames),))
