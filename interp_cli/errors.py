@@ -16,6 +16,7 @@ A message is one sentence for the person at the keyboard: what happened, to whic
 """
 
 import signal
+import unicodedata
 from enum import IntEnum
 
 
@@ -36,6 +37,23 @@ class ExitCode(IntEnum):
     SIGINT = 130
     DOWNSTREAM_CLOSED = 141
     SIGTERM = 143
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with what a terminal would obey or cannot show written as \\n, \\x1b, \\u202e, ...
+
+    A file's name and its tags may hold anything.
+    """
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character in "\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 class VfiError(Exception):

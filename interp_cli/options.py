@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
 from interp_cli.errors import UsageError
 
@@ -92,6 +93,14 @@ class EncodeOptions:
     preset: str | None = None
     pix_fmt: str | None = None
     ffmpeg_args: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputLimits:
+    """What an input may ask for at most: beyond it is refused before memory is taken for it."""
+
+    max_pixels: int = 8192 * 8192  # of one frame
+    max_duration: Fraction = Fraction(24 * 3600)  # s, of a whole video
 
 
 def check_device_name(text: str) -> str:

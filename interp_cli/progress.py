@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
+from interp_cli.errors import printable
 from interp_cli.options import ProgressStyle
 
 JSON_INTERVAL = 1.0  # s: a reader is told no more often
@@ -56,7 +57,7 @@ class NotesOnly(Silent):
 
     def note(self, text: str) -> None:
         """One line."""
-        print(f"vfi: {text}", file=self.stream, flush=True)
+        print(f"vfi: {printable(text)}", file=self.stream, flush=True)
 
 
 class Bar(NotesOnly):
@@ -82,7 +83,7 @@ class Bar(NotesOnly):
         if self._bar is None:
             super().note(text)
         else:
-            self._bar.write(f"vfi: {text}", file=self.stream)
+            self._bar.write(f"vfi: {printable(text)}", file=self.stream)
 
     def end(self, *, done: bool) -> None:
         """Leave the bar standing as it is."""

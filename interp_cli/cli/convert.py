@@ -14,7 +14,7 @@ import click
 
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, RATE, Session, VfiCommand, one_of, option, together
-from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError
+from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, printable
 from interp_cli.options import AudioInSlowMotion, ProgressStyle
 from interp_cli.progress import Progress, make_progress
 
@@ -37,6 +37,7 @@ _COMMON = [
     shared.fresh_option,
     shared.dry_run_option,
     shared.range_options,
+    shared.limit_options,
     shared.engine_options,
     shared.scene_options,
     shared.encode_options,
@@ -133,6 +134,7 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
         fresh=values["fresh"],
         engine=shared.engine_of(values),
         encode=shared.encode_of(values),
+        limits=shared.limits_of(values),
         ffmpeg=values["ffmpeg"],
     )
     jobs = [replace(template, input=path, protected=inputs) for path in inputs]
@@ -213,7 +215,7 @@ def _run_one(
     taken.add(str(work.output))
     if dry_run:
         if as_text:
-            click.echo("\n".join(text.plan_lines(work)))
+            click.echo("\n".join(map(printable, text.plan_lines(work))))
         return plan_facts(work)
     result = execute(work, progress=progress, stop=session.stop)
     progress.note(text.result_line(result))

@@ -21,7 +21,15 @@ from interp_cli.cli.frames import frames
 from interp_cli.cli.grammar import Session, VfiGroup
 from interp_cli.cli.look import doctor, probe
 from interp_cli.cli.weights import weights
-from interp_cli.errors import DownstreamClosed, ExitCode, FfmpegError, InterruptedBySignal, StoppedError, VfiError
+from interp_cli.errors import (
+    DownstreamClosed,
+    ExitCode,
+    FfmpegError,
+    InterruptedBySignal,
+    StoppedError,
+    VfiError,
+    printable,
+)
 
 _SHOWN_LINES = 5  # of a failed ffmpeg
 
@@ -120,7 +128,7 @@ def tell(error: Exception, session: Session) -> int:
         _say(str(error) if isinstance(error, VfiError) else f"this is a bug ({type(error).__name__}: {error})")
     if isinstance(error, FfmpegError) and len(error.last_lines) > 1:
         for line in error.last_lines[-_SHOWN_LINES:]:
-            click.echo(f"  ffmpeg: {line}", err=True)
+            click.echo(f"  ffmpeg: {printable(line)}", err=True)
     if session.verbosity or not known:
         import traceback
 
@@ -140,7 +148,7 @@ def _usage_sentence(error: click.ClickException) -> str:
 def _say(text: str) -> None:
     color = settings.wants_color()
     with suppress(OSError):
-        click.echo(f"{click.style('vfi:', fg='red', bold=True)} {text}", err=True, color=color)
+        click.echo(f"{click.style('vfi:', fg='red', bold=True)} {printable(text)}", err=True, color=color)
 
 
 def _forget_stdout() -> None:

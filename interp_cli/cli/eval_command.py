@@ -11,8 +11,10 @@ import click
 
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import VfiCommand
+from interp_cli.errors import printable
 
 if TYPE_CHECKING:
+    from interp_cli.options import InputLimits
     from interp_cli.quality.evaluate import Rebuild, Score
 
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     help="Make larger clips smaller (px); 0 = never.",
 )
+@shared.limit_options
 @shared.engine_options
 @shared.ffmpeg_option
 @shared.json_option
@@ -57,18 +60,19 @@ def eval_command(paths: tuple[Path, ...], *, gap: int, frames: int, short_side: 
     options = shared.engine_of(values)
     interpolator, entry, _ = make_interpolator(options, note=lambda text: click.echo(f"vfi: {text}", err=True))
     wanted = {"gap": gap, "frames": frames or None, "short_side": short_side or None}
-    rows = [row for path in paths for row in _scores(path, engine(interpolator), values["ffmpeg"], wanted)]
+    limits = shared.limits_of(values)
+    rows = [row for path in paths for row in _scores(path, engine(interpolator), values["ffmpeg"], wanted, limits)]
     if values["as_json"]:
         clips = [{"clip": clip, **asdict(score)} for clip, score in rows]
         click.echo(
             json.dumps({"weights": entry.name, "sha256": entry.sha256, **wanted, "clips": clips, "mean": _mean(rows)})
         )
     else:
-        click.echo(table(rows))
+        click.echo("\n".join(map(printable, table(rows).splitlines())))
 
 
 def _scores(
-    path: Path, rebuild: Rebuild, ffmpeg_path: str | None, wanted: dict[str, int | None]
+    path: Path, rebuild: Rebuild, ffmpeg_path: str | None, wanted: dict[str, int | None], limits: InputLimits
 ) -> list[tuple[str, Score]]:
     """The mean score of every clip and triplet under `path`."""
     from interp_cli.media.ffmpeg import find_ffmpeg
@@ -84,11 +88,12 @@ def _scores(
             gap=wanted["gap"] or 2,
             frames=wanted["frames"],
             short_side=wanted["short_side"],
+            limits=limits,
         )
         rows.append((clip.name, mean_score(score for sample in samples for score in score_sample(rebuild, sample))))
-        click.echo(f"{clip.name}: {rows[-1][1].luma_psnr:.2f} dB", err=True)
+        click.echo(f"{printable(clip.name)}: {rows[-1][1].luma_psnr:.2f} dB", err=True)
     for folder in triplets:
-        rows.append((folder.name, mean_score(score_sample(rebuild, triplet_sample(folder)))))
+        rows.append((folder.name, mean_score(score_sample(rebuild, triplet_sample(folder, limits=limits)))))
     return rows
 
 

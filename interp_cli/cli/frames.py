@@ -45,6 +45,7 @@ from interp_cli.progress import make_progress
     help="A file; for several a pattern (f_%03d.png) or a folder/.  [default: beside A, named after both]",
 )
 @option("-y", "--overwrite", section="Result", is_flag=True, help="Replace files that exist already.")
+@shared.max_pixels_option
 @shared.engine_options
 @shared.progress_option
 @shared.json_option
@@ -72,6 +73,7 @@ def frames(session: Session, /, first: str, second: str, **values: Any) -> int:
         times,
         values["output"],
         engine=shared.engine_of(values, scene_detect=False),
+        limits=shared.limits_of(values),
         overwrite=values["overwrite"],
         progress=progress,
         stop=session.stop,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,9 +168,15 @@ def _rate(text: str) -> str:
     return text
 
 
+def _fraction(text: str) -> Fraction:
+    if len(text) > 40 or "e" in text.lower():  # 1e999999999 would be worked out, digit by digit
+        raise ValueError(text)
+    return Fraction(text)
+
+
 def _factor(text: str) -> Fraction:
     try:
-        value = Fraction(text)
+        value = _fraction(text)
     except (ValueError, ZeroDivisionError):
         raise UsageError(f"{text!r} is not a factor: give a number above 0, such as 2") from None
     if value <= 0:
@@ -177,9 +184,24 @@ def _factor(text: str) -> Fraction:
     return value
 
 
+def _pixels(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) < 1:
+        raise UsageError(f"{text!r} is not a number of pixels: give one from 1 to 999999999999, such as 67108864")
+    return int(text)
+
+
+def _length(text: str) -> Fraction:
+    value = parse_time(text)
+    if value <= 0:
+        raise UsageError(
+            f"a longest duration of {text} would refuse every input: give a time above 0, such as 48:00:00"
+        )
+    return value
+
+
 def _between(text: str) -> Fraction:
     try:
-        value = Fraction(text)
+        value = _fraction(text)
     except (ValueError, ZeroDivisionError):
         value = Fraction(0)
     if not 0 < value < 1:
@@ -206,6 +228,8 @@ def _pair(text: str) -> tuple[str, str]:
 RATE = _Value("rate", _rate)
 FACTOR = _Value("factor", _factor)
 TIME = _Value("time", parse_time)
+LENGTH = _Value("time", _length)
+PIXELS = _Value("pixels", _pixels)
 BETWEEN = _Value("time", _between)
 BATCH = _Value("auto|n", _batch)
 DEVICE = _Value("device", check_device_name)

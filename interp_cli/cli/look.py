@@ -11,7 +11,7 @@ import click
 import interp_cli
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import VfiCommand
-from interp_cli.errors import VfiError
+from interp_cli.errors import VfiError, printable
 
 WANTED_ENCODERS = (
     "libx264",
@@ -29,10 +29,11 @@ WANTED_ENCODERS = (
 
 @click.command(cls=VfiCommand)
 @click.argument("path", metavar="IN", type=click.Path())
+@shared.limit_options
 @shared.ffmpeg_option
 @shared.json_option
 @shared.verbose_option
-def probe(path: str, ffmpeg: str | None, as_json: bool) -> int:
+def probe(path: str, ffmpeg: str | None, as_json: bool, **values: Any) -> int:
     """Show what a video holds: streams, colour, and the true rate and length from its packets.
 
     \b
@@ -48,12 +49,12 @@ def probe(path: str, ffmpeg: str | None, as_json: bool) -> int:
 
     check_input(path)
     found = find_ffmpeg(ffmpeg)
-    info = look_at(path, ffmpeg=found)
+    info = look_at(path, ffmpeg=found, limits=shared.limits_of(values))
     timeline = scan(info, ffmpeg=found)
     if as_json:
         click.echo(json.dumps(source_facts(info, timeline)))
     else:
-        click.echo("\n".join(source_lines(info, timeline)))
+        click.echo("\n".join(map(printable, source_lines(info, timeline))))
     return 0
 
 

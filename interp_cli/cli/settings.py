@@ -15,6 +15,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from interp_cli.errors import printable
+
 
 def wants_color() -> bool | None:
     """Whether output is coloured: NO_COLOR and TERM=dumb say no, FORCE_COLOR yes, None leaves it to the terminal."""
@@ -145,6 +147,6 @@ def start_log(verbosity: int) -> None:
     from interp_cli.media.children import log_children
 
     def show(prefix: str) -> Callable[[str], None]:
-        return lambda line: print(f"{prefix}: {line}", file=sys.stderr, flush=True)
+        return lambda line: print(f"{prefix}: {printable(line)}", file=sys.stderr, flush=True)
 
     log_children(commands=show("vfi: runs"), lines=show("ffmpeg") if verbosity > 1 else None)

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from interp_cli.cli.grammar import BATCH, CODEC, DEVICE, PAIR, TIME, choice, option, together, verbosity
+from interp_cli.cli.grammar import BATCH, CODEC, DEVICE, LENGTH, PAIR, PIXELS, TIME, choice, option, together, verbosity
 from interp_cli.options import (
     AudioInSlowMotion,
     Codec,
     EncodeOptions,
     EngineOptions,
+    InputLimits,
     Mode,
     Precision,
     ProgressStyle,
@@ -24,6 +25,7 @@ _RESULT = "Result"
 _SOUND = "Sound"
 _VIDEO = "Encoding"
 _SAID = "What is said"
+_LIMITS = "Limits of what an input may ask for"
 
 
 engine_options = together(
@@ -81,6 +83,18 @@ range_options = together(
         help="End with the frame shown until here, counted from the video's beginning too.",
     ),
 )
+
+max_pixels_option = option(
+    "--max-pixels", section=_LIMITS, type=PIXELS, default=InputLimits().max_pixels, show_default=True, metavar="N",
+    help="Refuse larger frames; in pixels, width times height.",
+)  # fmt: skip
+limit_options = together(
+    max_pixels_option,
+    option(
+        "--max-duration", section=_LIMITS, type=LENGTH, default=InputLimits().max_duration, metavar="TIME",
+        help="Refuse longer inputs; seconds or a clock time.  [default: 24:00:00]",
+    ),
+)  # fmt: skip
 
 encode_options = together(
     option(
@@ -163,4 +177,11 @@ def encode_of(values: dict[str, Any]) -> EncodeOptions:
         preset=values["preset"],
         pix_fmt=values["pix_fmt"],
         ffmpeg_args=tuple(values["ffmpeg_arg"]),
+    )
+
+
+def limits_of(values: dict[str, Any]) -> InputLimits:
+    """The limits among a command's values."""
+    return InputLimits(
+        max_pixels=values["max_pixels"], max_duration=values.get("max_duration", InputLimits().max_duration)
     )

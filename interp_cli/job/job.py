@@ -173,7 +173,7 @@ def _check(work: Prepared, finished: Path) -> None:
         wrong.append(f"it has {len(timeline)} frames and not {plan.frames}")
     elif abs(last - (plan.frames - 1) * frame) > rounding:
         wrong.append(f"its last frame comes after {float(last):.4f} s and not {float((plan.frames - 1) * frame):.4f} s")
-    zero = work.trim[0] if work.trim else min(work.info.start, work.part.start)  # what mux makes 0
+    zero = work.trim[0] if work.trim else min(max(work.info.start, Fraction(0)), work.part.start)  # what mux makes 0
     first = (work.part.start - zero) * work.job.slow
     # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by some 20 ms;
     # MPEG-TS, whose decoding times cannot be negative, by the frames that B-frames are put off.

@@ -14,6 +14,8 @@ from interp_cli.media.mux import container_for
 from interp_cli.options import Codec
 from interp_cli.timeline import decimal
 
+_LONGEST_NAME = 255  # bytes, on nearly every file system
+
 
 def check_input(path: str) -> None:
     """Raises InputError or UsageError when `path` cannot be a media file, without reading it."""
@@ -76,6 +78,10 @@ def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool
     if str(output) == "-":
         raise UsageError("writing to standard output is not possible yet: give the name of a file with -o")
     place = Path(output)
+    if (length := len(os.fsencode(place.name))) > _LONGEST_NAME:
+        raise OutputError(
+            f"the name {place.name} has {length} bytes and may have {_LONGEST_NAME}: give another with -o"
+        )
     try:
         taken = place.exists() or place.is_symlink()
         if place.exists() and any(place.samefile(path) for path in inputs if Path(path).exists()):

@@ -16,7 +16,7 @@ from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.mux import Fate, container_for, stream_fates
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import MediaInfo
-from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, Mode
+from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, InputLimits, Mode
 from interp_cli.timeline import Plan, Rate, Timeline, decimal, make_plan, parse_rate
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
@@ -49,6 +49,7 @@ class Job:
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
     engine: EngineOptions = field(default_factory=EngineOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    limits: InputLimits = field(default_factory=InputLimits)
     ffmpeg: str | None = None
 
 
@@ -144,7 +145,7 @@ def prepare(job: Job) -> Prepared:
     weights = find_weights(job.engine.model)
     ffmpeg = find_ffmpeg(job.ffmpeg)
     identity = _identity(job.input)
-    info = probe(job.input, ffmpeg=ffmpeg)
+    info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits)
     timeline = scan(info, ffmpeg=ffmpeg)
     part, numbers = timeline.between(job.start, job.end)
     rate = Rate(value=timeline.rate) if job.rate is None else parse_rate(job.rate, timeline.rate)

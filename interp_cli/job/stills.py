@@ -13,7 +13,7 @@ from interp_cli.job.output import check_input, check_output, is_folder
 from interp_cli.job.stop import Stop
 from interp_cli.media.images import SUFFIXES, read_image, write_image
 from interp_cli.media.types import Color, Family, Planes
-from interp_cli.options import EngineOptions
+from interp_cli.options import EngineOptions, InputLimits
 from interp_cli.progress import Progress
 from interp_cli.timeline import Target, decimal
 
@@ -58,6 +58,7 @@ def make_stills(
     output: str | None,
     *,
     engine: EngineOptions,
+    limits: InputLimits | None = None,
     overwrite: bool,
     progress: Progress,
     stop: Stop,
@@ -76,7 +77,7 @@ def make_stills(
             raise UsageError(f"{place} cannot be written as {place.suffix or 'that'}: name it with one of {kinds}")
         if folder is None:
             check_output(place, inputs=(first, second), overwrite=overwrite)
-    a, b = _pair(first, second)
+    a, b = _pair(first, second, limits or InputLimits())
     interpolator, _, _ = make_interpolator(engine, note=progress.note)
     order = sorted(range(len(times)), key=lambda k: times[k])
     targets = [Target(n=k, pts=k, left=0, t=times[k]) for k in order]
@@ -106,9 +107,9 @@ def _folder_to_make(output: str | None, places: Sequence[Path]) -> Path | None:
     return folder
 
 
-def _pair(first: str, second: str) -> tuple[Planes, Planes]:
+def _pair(first: str, second: str, limits: InputLimits) -> tuple[Planes, Planes]:
     """Both pictures, which must be alike. `pts` are 0 and 1."""
-    a, b = read_image(first), read_image(second)
+    a, b = (read_image(path, max_pixels=limits.max_pixels) for path in (first, second))
     if (a.width, a.height) != (b.width, b.height):
         sizes = f"{first} is {a.width} x {a.height} and {second} is {b.width} x {b.height}"
         raise InputError(f"{sizes}: pictures of one size are needed, so scale or crop one of them first")

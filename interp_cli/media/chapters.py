@@ -16,7 +16,9 @@ def retimed_chapters(
     Titles and other tags are kept as ffmpeg escapes them. Raises FfmpegError.
     """
     output = Output("pipe:1", (), {"f": "ffmetadata", "map_metadata:g": -1})
-    text = run(ffmpeg, [source(info.path)], [output], doing=f"read the chapters of {info.path}")
+    text = run(
+        ffmpeg, [source(info.path, max_pixels=info.max_pixels)], [output], doing=f"read the chapters of {info.path}"
+    )
     return retime(text, zero=zero, slow=slow, end=end)
 
 

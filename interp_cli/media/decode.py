@@ -31,7 +31,8 @@ def decode(
     if wanted.step != 1 or not 0 <= wanted.start <= wanted.stop <= len(timeline):
         raise ValueError(f"{wanted} is not a run of the {len(timeline)} frames")
     output = Output("pipe:1", (f"0:{info.video.index}",), _raw_options(info.video, wanted, whole=frames is None))
-    with child(ffmpeg, [source(info.path, {"noautorotate": None})], [output]) as running:
+    inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
+    with child(ffmpeg, inputs, [output]) as running:
         yield _read(running, info, timeline, wanted)
 
 

@@ -15,6 +15,7 @@ from interp_cli.errors import FfmpegError, MissingToolError
 from interp_cli.media.children import LINES_KEPT, Child, answer, started
 
 OLDEST = (5, 1)
+MOST_STREAMS = 1000  # of one file; each costs ffmpeg memory and vfi a part of a command line
 
 # What a user's file may be. ffmpeg would also "play" a text file (tty), fetch what a playlist names (hls, concat),
 # or read a numbered row of pictures (image2); none of that is meant by naming one video file.
@@ -61,9 +62,19 @@ def file_url(path: str | Path) -> str:
     return f"file:{path}"
 
 
-def source(path: str, options: Options | None = None) -> Input:
-    """The user's file as an input that can name nothing but itself."""
-    safe: dict[str, Value] = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
+def source(path: str, options: Options | None = None, *, max_pixels: int | None = None) -> Input:
+    """The user's file as an input that can name nothing but itself.
+
+    No decoder takes memory for a frame much larger than `max_pixels`, nor ffmpeg for a table much larger than that.
+    """
+    safe: dict[str, Value] = {
+        "protocol_whitelist": "file,pipe",
+        "format_whitelist": DEMUXERS,
+        "max_streams": MOST_STREAMS,
+    }
+    if max_pixels is not None:
+        coded = max(max_pixels * 5 // 4, 1 << 20)  # decoders count whole blocks, up to 64 x 64
+        safe |= {"max_pixels": coded, "max_alloc": 8 * coded + (1 << 28)}  # bytes; a pixel has 8 at most
     return Input(file_url(path), {**safe, **(options or {})})
 
 

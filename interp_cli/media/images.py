@@ -10,32 +10,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import InputError, OutputError, UsageError
+from interp_cli.media.bounds import check_size
+from interp_cli.media.picture_size import picture_size
 from interp_cli.media.types import PIXEL_FORMATS, Family, Planes
+from interp_cli.options import InputLimits
 
 _DEEP: Final = {".png", ".tif", ".tiff"}  # hold 16 bits
 _CLEAR: Final = {".png", ".tif", ".tiff", ".webp"}  # hold transparency
+_MOST_PER_PIXEL: Final = 16  # bytes in a file: an uncompressed picture of 4 samples has 8
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 
 
-def read_image(path: str) -> Planes:
+def read_image(path: str, *, max_pixels: int = InputLimits().max_pixels) -> Planes:
     """The picture in `path` as gray, gbrp or gbrap Planes of 8 or 16 bits (gray16le, ...), pts 0; values as stored.
 
-    A JPEG's orientation tag is applied, as viewers do; other formats have none that matters. Raises InputError.
+    A JPEG's orientation tag is applied, as viewers do; other formats have none that matters. Raises InputError, for
+    one of more than `max_pixels` before any memory is taken.
     """
     try:
-        stored = np.fromfile(path, np.uint8)  # not cv2.imread, which cannot say what is wrong with a file
+        stored = _stored(path, max_pixels)  # not cv2.imread, which cannot say what is wrong with a file
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: check the name") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder: give one picture") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
-    if not stored.size:
-        raise InputError(f"{path} is empty: it holds 0 bytes")
     picture = _decode(stored)
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path} is not a picture that vfi can read: give a png, jpg, webp or tiff of 8 or 16 bits")
+        raise _no_picture(path)
     return _to_planes(picture)
+
+
+def _stored(path: str, max_pixels: int) -> NDArray[np.uint8]:
+    """The bytes of the file, once its header is known to promise no more than is allowed."""
+    with Path(path).open("rb") as file:
+        size = picture_size(file)
+        length = file.seek(0, os.SEEK_END)
+        if not length:
+            raise InputError(f"{path} is empty: it holds 0 bytes")
+        if size is None or min(size) < 1:
+            raise _no_picture(path)
+        check_size(path, *size, max_pixels=max_pixels)
+        if length > _MOST_PER_PIXEL * max_pixels + (1 << 26):  # and a profile, a preview, ...
+            raise InputError(f"{path} holds {length} bytes, more than a picture of its size: is it damaged?")
+        file.seek(0)
+        return np.frombuffer(file.read(), np.uint8)
+
+
+def _no_picture(path: str) -> InputError:
+    return InputError(f"{path} is not a picture that vfi can read: give a png, jpg, webp or tiff of 8 or 16 bits")
 
 
 def _decode(stored: NDArray[np.uint8]) -> NDArray[Any] | None:
@@ -100,7 +123,7 @@ def _parameters(suffix: str, quality: int) -> list[int]:
 
 def _replace(out: Path, content: bytes) -> None:
     """Write beside `out`, then rename."""
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.stem[:100]}.", suffix=out.suffix)
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.stem[:40]}.", suffix=out.suffix)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

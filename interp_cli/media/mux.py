@@ -149,7 +149,8 @@ class _Plan:
     def original(self) -> Input:
         """The source, for all that is not its video."""
         slowed = {"itsscale:s": f"{float(self.slow):.12f}"} if self.slow != 1 else {}  # (time + itsoffset) * itsscale
-        return source(str(Path(self.info.path).resolve()), {"itsoffset": seconds(-self.zero), **slowed})
+        options: dict[str, Value] = {"itsoffset": seconds(-self.zero), **slowed}
+        return source(str(Path(self.info.path).resolve()), options, max_pixels=self.info.max_pixels)
 
     def maps(self) -> Iterator[str]:
         """Stream specifiers in the order of the output's streams."""

@@ -7,15 +7,18 @@ what a decoded frame really is. ffprobe may be missing, and PyAV would be anothe
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 from interp_cli.errors import InputError
+from interp_cli.media import bounds
 from interp_cli.media.banner import Banner, StreamLine, parse_banner
 from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, source
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color, MediaInfo, VideoStream
+from interp_cli.options import InputLimits
 from interp_cli.timeline import Timeline
 
 DISCARDED = 4  # framecrc's flag of a packet that the edit list cuts off: decoded, never shown
@@ -26,24 +29,36 @@ _MASTERING = re.compile(r"side data - (mastering display|content light)", re.IGN
 _FRAME_COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 
 
-def probe(path: str, *, ffmpeg: Ffmpeg) -> MediaInfo:
-    """What `path` holds; opens it and decodes one frame. Raises InputError with one sentence."""
+def probe(path: str, *, ffmpeg: Ffmpeg, limits: InputLimits | None = None) -> MediaInfo:
+    """What `path` holds; opens it and decodes one frame. Raises InputError with one sentence.
+
+    `limits` are for a file that others made: this and all further readings keep to them. A file of ours needs none.
+    """
     _check_file(path)
     first_packet = Output("pipe:1", ("0:V:0",), {"c": "copy", "frames:v": 1, "f": "framecrc"})
     first_frame = Output("-", ("0:V:0",), {"vf": "showinfo", "frames:v": 1, "fps_mode": "passthrough", "f": "null"})
-    inputs = [source(path, {"noautorotate": None})]
-    flags = ("-copyts",)
-    with child(ffmpeg, inputs, [first_packet, first_frame], flags=flags, loglevel="verbose", keep=None) as running:
+    inputs = [source(path, {"noautorotate": None}, max_pixels=None if limits is None else limits.max_pixels)]
+    outputs, kept = [first_packet, first_frame], bounds.LINES_KEPT
+    with (
+        child(ffmpeg, inputs, outputs, flags=("-copyts",), loglevel="verbose", keep=kept) as running,
+        bounds.answering(running, path),
+    ):
         header = running.read().decode(errors="replace")
         _, lines = running.finish()
     banner = parse_banner(lines)
+    if limits is not None and not _SHOWN.search("\n".join(lines)):
+        bounds.check_refusals(path, "\n".join(lines), max_pixels=limits.max_pixels)
     if banner is None:
         raise _cannot_open(path, lines)
     video = next((s for s in banner.streams if s.kind == "video" and not s.attached_picture), None)
     if video is None:
-        held = ", ".join(sorted({"a picture" if s.attached_picture else s.kind for s in banner.streams})) or "nothing"
-        raise InputError(f"{path} has no video to interpolate, only {held}: give a file with a video stream")
-    return _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
+        held = ", ".join(sorted({"a picture" if s.attached_picture else s.kind for s in banner.streams}))
+        only = f", only {held}" if held else " nor anything else"
+        raise InputError(f"{path} has no video to interpolate{only}: give a file with a video stream")
+    info = _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
+    if limits is not None:
+        bounds.check_size(path, info.video.width, info.video.height, max_pixels=limits.max_pixels)
+    return replace(info, limits=limits)
 
 
 def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, log: str) -> MediaInfo:
@@ -116,7 +131,8 @@ def _cannot_open(path: str, lines: tuple[str, ...]) -> InputError:
         return InputError(f"{path} is incomplete: its index is missing, as after a cut-off recording or download")
     if "not on whitelist" in text or "Invalid data found" in text:
         return InputError(f"{path} is not a video file that vfi can read: give an mp4, mov, mkv, webm, avi or the like")
-    reason = failure("open it", status=1, lines=lines)
+    told = [line for line in lines if "Statistics: " not in line]
+    reason = failure("open it", status=1, lines=told)
     return InputError(f"{path} cannot be opened as a video ({str(reason).split(': ', 1)[1]})")
 
 
@@ -130,9 +146,9 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
     frames (VP8, AVI, streams without times) all frames are decoded for their times. Raises InputError.
     """
     first = next(_frames(info, ffmpeg=ffmpeg, limit=1), (None, 0))[0]
-    packets = dict(_packets(info, ffmpeg=ffmpeg))
+    packets = dict(bounds.bounded(info, _packets(info, ffmpeg=ffmpeg)))
     if first is None or _packets_are_not_frames(info, packets):
-        shown = list(_frames(info, ffmpeg=ffmpeg))
+        shown = list(bounds.bounded(info, _frames(info, ffmpeg=ffmpeg)))
         told = [pts for pts, _ in shown]
         if _stands_still(told):
             advice = f"remux it with ffmpeg -i {info.path} -c copy OUT.mkv and try again"
@@ -144,7 +160,10 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
     if not times:
         raise InputError(f"{info.path} has no frame that can be decoded: is it damaged?")
     end = times[-1] + (last if last > 0 else _usual_step(info, times))
-    return Timeline(time_base=info.video.time_base, pts=tuple(times), end_pts=end).snapped(info.video.rate_from_header)
+    told_exactly = Timeline(time_base=info.video.time_base, pts=tuple(times), end_pts=end)
+    timeline = told_exactly.snapped(info.video.rate_from_header)
+    bounds.check_timeline(info, timeline)
+    return timeline
 
 
 def _packets_are_not_frames(info: MediaInfo, packets: dict[int | None, int]) -> bool:
@@ -230,10 +249,14 @@ def stream_end(info: MediaInfo, index: int, *, ffmpeg: Ffmpeg) -> Fraction | Non
 
 def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg, index: int | None = None) -> Iterator[list[str]]:
     """The fields of each line that the framecrc muxer writes: stream, dts, pts, duration, size, checksum, flags."""
-    inputs = [source(info.path, {"noautorotate": None})]
+    inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
     output = Output("pipe:1", (f"0:{info.video.index if index is None else index}",), options)
-    with child(ffmpeg, inputs, [output], flags=("-copyts",)) as running:
+    with (
+        child(ffmpeg, inputs, [output], flags=("-copyts",)) as running,
+        bounds.answering(running, info.path, seconds=bounds.PAUSE_S) as alive,
+    ):
         for raw in running.lines():
+            alive()
             yield [text.strip() for text in raw.decode(errors="replace").split(",")]
         status, lines = running.finish()
         if status:

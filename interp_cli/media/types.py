@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import InputError
+from interp_cli.options import InputLimits
 
 
 class Family(StrEnum):
@@ -165,6 +166,12 @@ class MediaInfo:
     chapters: int = 0
     start: Fraction = Fraction(0)  # s, earliest timestamp of any stream, as ffmpeg's start_time
     tags: tuple[tuple[str, str], ...] = ()
+    limits: InputLimits | None = None  # that every reading of the file keeps to; None for a file of our own making
+
+    @property
+    def max_pixels(self) -> int | None:
+        """Of one frame, for `source`."""
+        return None if self.limits is None else self.limits.max_pixels
 
 
 @dataclass(frozen=True, slots=True)

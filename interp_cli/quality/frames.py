@@ -17,6 +17,7 @@ from interp_cli.media.decode import decode
 from interp_cli.media.images import read_image
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import Color, Family, Planes, luma_of_red_and_blue
+from interp_cli.options import InputLimits
 from interp_cli.timeline import Target
 
 if TYPE_CHECKING:
@@ -69,14 +70,20 @@ def choose_runs(count: int, *, gap: int, frames: int | None = None, run: int = 4
 
 
 def clip_samples(
-    path: Path, *, ffmpeg: Ffmpeg, gap: int = 2, frames: int | None = None, short_side: int | None = None
+    path: Path,
+    *,
+    ffmpeg: Ffmpeg,
+    gap: int = 2,
+    frames: int | None = None,
+    short_side: int | None = None,
+    limits: InputLimits | None = None,
 ) -> Iterator[Sample]:
     """Samples of one video file; every frame but each `gap`-th is taken out, t = k / gap (equal spacing is assumed).
 
     `short_side` (px) makes larger frames smaller, by area averaging on each plane. Raises InputError when the clip
     has too few frames.
     """
-    info = probe(str(path), ffmpeg=ffmpeg)
+    info = probe(str(path), ffmpeg=ffmpeg, limits=limits or InputLimits())
     timeline = scan(info, ffmpeg=ffmpeg)
     runs = choose_runs(len(timeline), gap=gap, frames=frames)
     if not runs:
@@ -88,9 +95,10 @@ def clip_samples(
         yield _sample(path.name, window, run, gap, info.video.color)
 
 
-def triplet_sample(folder: Path) -> Sample:
+def triplet_sample(folder: Path, *, limits: InputLimits | None = None) -> Sample:
     """The sample of a folder with three images, the middle one by name being the truth."""
-    first, middle, last = (read_image(str(path)) for path in images_in(folder))
+    most = (limits or InputLimits()).max_pixels
+    first, middle, last = (read_image(str(path), max_pixels=most) for path in images_in(folder))
     run = Run(first=0, kept=2, scored=range(1))
     return _sample(folder.name, [first, middle, last], run, 2, Color())
 

@@ -10,6 +10,10 @@ from interp_cli.errors import UsageError
 from interp_cli.timeline.cadence import ceil
 from interp_cli.timeline.line import Timeline
 
+MOST_FRAMES = 100_000_000  # that one plan may have: 19 days at 60 frames/s
+SEGMENT_SECONDS = Fraction(5)  # of output: what a job that is ended loses at most; an encoder's keyframes are as far
+SEGMENT_FRAMES = 300  # what a segment has at most, to a few frames
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -92,21 +96,19 @@ class Plan:
             yield Target(n=n, pts=n, left=left, t=t)
 
 
-SEGMENT_SECONDS = Fraction(5)  # of output: what a job that is ended loses at most; an encoder's keyframes are as far
-MOST_FRAMES = 300  # of a segment
-
-
 def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction = SEGMENT_SECONDS) -> Plan:
     """The plan that shows all of `timeline` at `rate` frames/s, in segments of about `segment_seconds` of output.
 
-    No segment has more than about `MOST_FRAMES`. They begin with source frames where that is possible near by.
-
-    Frames = the smallest count whose last frame ends no earlier than the source. Raises UsageError for rate <= 0.
+    No segment has many more frames than SEGMENT_FRAMES. They begin with source frames where that is possible near by.
+    Frames = the smallest count whose last frame ends no earlier than the source. Raises UsageError for rate <= 0 and
+    for more than MOST_FRAMES.
     """
     if rate <= 0 or segment_seconds <= 0:
         raise UsageError(f"{rate} frames per second cannot be meant: give a rate above 0, such as --fps 60")
     frames = ceil(timeline.duration * rate)
-    length = min(max(Fraction(1), segment_seconds * rate), Fraction(MOST_FRAMES))
+    if frames > MOST_FRAMES:
+        raise UsageError(f"the result would have {frames} frames, and {MOST_FRAMES} are possible: ask for fewer")
+    length = min(max(Fraction(1), segment_seconds * rate), Fraction(SEGMENT_FRAMES))
     count = max(1, round(Fraction(frames, length)))
     whole = Plan(source=timeline, rate=rate, segments=(_segment_of_all(timeline, frames),))
     # equal lengths, to a few frames: no tiny last segment

@@ -18,6 +18,7 @@ from interp_cli.media.decode import decode
 from interp_cli.media.ffmpeg import find_ffmpeg
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import Color, Planes
+from interp_cli.options import InputLimits
 
 FEWEST = 3  # frames: a triplet
 
@@ -37,7 +38,7 @@ def to_rgb(planes: Planes, color: Color, lines: int) -> NDArray[np.uint8]:
 def make_shot(clip: Path, out: Path, *, lines: int, frames: int) -> bool:
     """Decode the first `frames` frames of `clip` into `out`; False where there are too few to train on."""
     ffmpeg = find_ffmpeg()
-    info = probe(str(clip), ffmpeg=ffmpeg)
+    info = probe(str(clip), ffmpeg=ffmpeg, limits=InputLimits())
     timeline = scan(info, ffmpeg=ffmpeg)
     with torch.inference_mode(), decode(info, timeline, ffmpeg=ffmpeg) as decoded:
         shot = [to_rgb(p, info.video.color, lines) for p in islice(decoded, frames)]

@@ -1,0 +1,84 @@
+"""How large a picture says it is, from its header alone: OpenCV tells only after it has decoded the whole.
+
+No library among the dependencies reads headers only, and ffmpeg would cost a process per picture and read other formats
+than OpenCV does. The four formats that vfi takes say it in a fixed place, so those few bytes are read here.
+"""
+
+import os
+import struct
+from typing import BinaryIO, Final
+
+_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323  # tags of TIFF
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's "start of frame" markers
+_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG's markers without content
+_MOST_TAGS: Final = 4096
+
+
+def picture_size(file: BinaryIO) -> tuple[int, int] | None:
+    """(width, height) in px of a png, jpeg, webp or tiff; of a tiled tiff what its tiles take, if that is more.
+
+    None for everything else, damaged headers included.
+    """
+    start = file.read(32)
+    try:
+        if start.startswith(b"\x89PNG\r\n\x1a\n") and start[12:16] == b"IHDR":
+            width, height = struct.unpack(">II", start[16:24])
+            return width, height
+        if start.startswith(b"\xff\xd8"):
+            return _jpeg(file)
+        if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+            return _webp(start)
+        if start[:4] in (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"):
+            return _tiff(file, start)
+    except (struct.error, ValueError):  # cut off, or pointing where no file reaches
+        pass
+    return None
+
+
+def _jpeg(file: BinaryIO) -> tuple[int, int] | None:
+    file.seek(2)
+    while len(lead := file.read(2)) == 2:
+        if lead[0] != 0xFF:
+            file.seek(-1, os.SEEK_CUR)  # bytes before a marker are skipped, as decoders do
+        elif lead[1] == 0xFF:
+            file.seek(-1, os.SEEK_CUR)
+        elif lead[1] in _FRAMES:
+            _, _, height, width = struct.unpack(">HBHH", file.read(7))
+            return width, height
+        elif lead[1] == 0xD9:
+            return None
+        elif lead[1] not in _ALONE and lead[1] != 0:
+            (length,) = struct.unpack(">H", file.read(2))
+            file.seek(max(0, length - 2), os.SEEK_CUR)
+    return None
+
+
+def _webp(start: bytes) -> tuple[int, int] | None:
+    match start[12:16]:
+        case b"VP8X":
+            return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
+        case b"VP8L" if start[20] == 0x2F:
+            bits = int.from_bytes(start[21:25], "little")
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case b"VP8 " if start[23:26] == b"\x9d\x01\x2a":
+            width, height = struct.unpack("<HH", start[26:30])
+            return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _tiff(file: BinaryIO, start: bytes) -> tuple[int, int] | None:
+    order = "<" if start.startswith(b"I") else ">"
+    big = b"+" in start[:4]  # BigTIFF
+    offset_at, offset_kind, count_kind, entry = (8, "Q", "Q", "HHQ8s") if big else (4, "I", "H", "HHI4s")
+    (offset,) = struct.unpack_from(order + offset_kind, start, offset_at)
+    file.seek(offset)
+    (count,) = struct.unpack(order + count_kind, file.read(struct.calcsize("=" + count_kind)))
+    found: dict[int, int] = {}
+    for _ in range(min(count, _MOST_TAGS)):
+        tag, kind, _, value = struct.unpack(order + entry, file.read(struct.calcsize("=" + entry)))
+        whole = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
+        if tag in (_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT) and whole is not None:
+            found[tag] = max(found.get(tag, 0), *struct.unpack_from(order + whole, value))
+    if _WIDTH not in found or _HEIGHT not in found:
+        return None
+    return max(found[_WIDTH], found.get(_TILE_WIDTH, 0)), max(found[_HEIGHT], found.get(_TILE_HEIGHT, 0))
