@@ -31,7 +31,6 @@ _FLIPS: dict[Tta, tuple[Flip, ...]] = {Tta.NONE: ((),), Tta.FLIP: ((), (2, 3)), 
 
 _AUTO_SCALE_PIXELS = 2_100_000  # up to 1920 x 1080 the network sees whole frames
 _FINE_PIXELS = 2_100_000  # up to here frames are sampled from a doubled copy; larger ones hold their detail otherwise
-_CPU_BATCH_PIXELS = 250_000  # of one batch: small frames share the cost of a call, large ones only leave the cache
 _CUDA_BYTES_PER_PIXEL = 800  # of one made frame, generously: features, cost volumes and planes in float32
 
 
@@ -75,7 +74,7 @@ def auto_batch(pixels: int, device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(max(1, min(16, free // 2 // (pixels * _CUDA_BYTES_PER_PIXEL))))
-    return max(1, min(4, _CPU_BATCH_PIXELS // pixels))
+    return 1
 
 
 class Maker:
@@ -195,8 +194,9 @@ class Maker:
         return [one for made in self._deal(lambda some: self._batch(some, color), pairs) for one in made]
 
     def _deal(self, work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> list[Made]:
-        """The results of `work` on runs of at most a batch of `items`, in order."""
-        size = min(self.batch or 1, -(-len(items) // self._workers)) or 1
+        """The results of `work` on runs of a batch of `items`, in order."""
+        # one on a CPU: a batch sums over channels in another order, which bf16 turns into other pixels
+        size = 1 if self.device.type == "cpu" else self.batch or 1
         runs = [items[start : start + size] for start in range(0, len(items), size)]
         if self._pool is None or len(runs) < 2:
             return [work(run) for run in runs]

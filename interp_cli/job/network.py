@@ -50,7 +50,7 @@ def make_interpolator(options: EngineOptions, *, note: Callable[[str], None]) ->
     from interp_cli.model.network import lowered
 
     device = choose_device(options.device)
-    cores = _cores()
+    cores = options.threads or _cores()
     workers = min(cores, MOST_WORKERS) if device == "cpu" else 1
     torch.set_num_threads(max(1, cores // workers))
     _keep_memory()
