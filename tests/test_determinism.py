@@ -1,21 +1,20 @@
 """On one machine the same input gives the same pixels, however many threads make them and in batches of any size."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_clips import TINY, ffmpeg, frame_sums
+from small_clips import ffmpeg, frame_sums, weights
 
 from interp_cli.cli.entry import run
 from interp_cli.cli.grammar import Session
-from interp_cli.engine.interpolate import Interpolator
+from interp_cli.job.network import make_interpolator
 from interp_cli.media.types import Color, Planes, pixel_format
-from interp_cli.model.network import IFNet, lowered
-from interp_cli.options import EngineOptions, Mode
+from interp_cli.options import EngineOptions, Mode, Precision
 from interp_cli.timeline import Target
 
 RAW = np.random.default_rng(2).integers(0, 256, (4, 6 * 24 * 16), dtype=np.uint8)  # 4 frames of 48 x 32, yuv420p
@@ -27,28 +26,35 @@ def frames() -> list[Planes]:
     return [Planes(k, (y[k], u[k], v[k]), pixel_format("yuv420p")) for k in range(4)]
 
 
-def made(dtype: torch.dtype, mode: Mode, *, workers: int, batch: int | None) -> bytes:
-    torch.manual_seed(4)
-    network = lowered(IFNet(TINY).eval(), dtype)
-    engine = Interpolator(
-        network, dtype=dtype, options=EngineOptions(mode=mode, batch=batch, scene_detect=False), workers=workers
+def made(precision: str, mode: Mode, *, threads: int, batch: int | None) -> bytes:
+    options = EngineOptions(
+        device="cpu", precision=Precision(precision), mode=mode, threads=threads, batch=batch, scene_detect=False
     )
+    engine, _, _ = make_interpolator(options, note=print)
     targets = [Target(n=n, pts=n, left=n // 4, t=Fraction(n % 4, 4)) for n in range(13)]
     out = engine.run(iter(frames()), targets, color=Color())
     return b"".join(plane.tobytes() for planes in out for plane in planes.data)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A very small network is called "fast"."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VFI_WEIGHTS", str(weights(tmp_path_factory.mktemp("weights"))))
+        yield
+
+
 @settings(max_examples=12, deadline=None)
 @given(
-    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    precision=st.sampled_from(["fp32", "bf16"]),
     mode=st.sampled_from([Mode.DIRECT, Mode.BISECT]),
-    workers=st.integers(1, 5),
+    threads=st.integers(1, 5),
     batch=st.none() | st.integers(1, 6),
 )
 def test_neither_threads_nor_batches_change_a_pixel(
-    dtype: torch.dtype, mode: Mode, workers: int, batch: int | None
+    precision: str, mode: Mode, threads: int, batch: int | None
 ) -> None:
-    assert made(dtype, mode, workers=workers, batch=batch) == made(dtype, mode, workers=1, batch=1)
+    assert made(precision, mode, threads=threads, batch=batch) == made(precision, mode, threads=1, batch=1)
 
 
 @pytest.mark.slow

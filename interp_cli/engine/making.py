@@ -74,7 +74,7 @@ def auto_batch(pixels: int, device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(max(1, min(16, free // 2 // (pixels * _CUDA_BYTES_PER_PIXEL))))
-    return 1
+    return 1  # a CPU sums over channels in another order for a batch, which bf16 turns into other pixels
 
 
 class Maker:
@@ -194,9 +194,8 @@ class Maker:
         return [one for made in self._deal(lambda some: self._batch(some, color), pairs) for one in made]
 
     def _deal(self, work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> list[Made]:
-        """The results of `work` on runs of a batch of `items`, in order."""
-        # one on a CPU: a batch sums over channels in another order, which bf16 turns into other pixels
-        size = 1 if self.device.type == "cpu" else self.batch or 1
+        """The results of `work` on runs of at most a batch of `items`, in order."""
+        size = min(self.batch or 1, -(-len(items) // self._workers)) or 1
         runs = [items[start : start + size] for start in range(0, len(items), size)]
         if self._pool is None or len(runs) < 2:
             return [work(run) for run in runs]
