@@ -226,7 +226,7 @@ class _Plan:
         if self.container == "mpegts":
             return {"f": self.container, "muxdelay": 0, "muxpreload": 0}  # the default is to begin at 1.4 s
         if self.container not in ("mp4", "mov"):
-            return {"f": self.container}
+            return {"f": self.container, "fflags": "+bitexact"}  # Matroska draws numbers by lot, at every run others
         ticks = self.rate.numerator
         ticks *= -(-_LEAST_TIMESCALE // ticks)
         pictured = any(fate.kind == "video" for fate in self.kept)  # ffmpeg writes no cover beside tags of that kind
