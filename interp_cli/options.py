@@ -7,6 +7,8 @@ from fractions import Fraction
 
 from interp_cli.errors import UsageError
 
+MOST_THREADS = 1024  # more than any machine gains from
+
 
 class Mode(StrEnum):
     """How times between two frames are reached."""
@@ -76,7 +78,8 @@ class EngineOptions:
     model: str = "fast"  # a name in weights/manifest.json, or a .safetensors path
     device: str = "auto"  # auto, cpu, cuda, cuda:N, mps
     precision: Precision = Precision.AUTO
-    batch: int | None = None  # made frames per network call; None = auto
+    batch: int | None = None  # made frames per network call, except on a CPU; None = auto
+    threads: int | None = None  # processor cores to use; None = all that this process may use
     mode: Mode = Mode.AUTO
     tta: Tta = Tta.NONE
     scale: Scale = Scale.AUTO

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 NETWORK = "ifnet-3"  # changes whenever a file of the old network no longer fits
+_MOST_BYTES = 1 << 30  # of a weights file
+_MOST_HEADER = 1 << 20  # bytes of its header: ours has 20 000
+_MOST_CHANNELS = 1024  # and blocks and steps that sizes may ask for, at no more than eight levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,31 +49,59 @@ class WeightsEntry:
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for: $VFI_WEIGHTS if set, inside the package (wheel), beside it (checkout).
+    """Where weights are looked for: $VFI_WEIGHTS if set, then those that come with vfi, then the user's own.
 
+    The user's come last, so that no imported file takes the place of a shipped name; only $VFI_WEIGHTS can.
     Raises WeightsError when $VFI_WEIGHTS names no folder of weights.
     """
-    here = Path(__file__).parent
-    own = os.environ.get("VFI_WEIGHTS")
-    if own and not (Path(own) / MANIFEST).is_file():
-        raise WeightsError(f"VFI_WEIGHTS names {own}, which is not a folder with a {MANIFEST}: correct or unset it")
-    candidates = [Path(own)] if own else []
-    candidates += [here / "weights", here.parent / "weights"]
+    named = os.environ.get("VFI_WEIGHTS")
+    if named and not (Path(named) / MANIFEST).is_file():
+        raise WeightsError(f"VFI_WEIGHTS names {named}, which is not a folder with a {MANIFEST}: correct or unset it")
+    own = users_folder()
+    candidates = [*([Path(named)] if named else []), *shipped_folders(), *([own] if own else [])]
     return [c for c in candidates if (c / MANIFEST).is_file()]
+
+
+def shipped_folders() -> tuple[Path, Path]:
+    """Inside the package (wheel) and beside it (checkout)."""
+    here = Path(__file__).parent
+    return here / "weights", here.parent / "weights"
+
+
+def users_folder() -> Path | None:
+    """vfi/weights in $XDG_DATA_HOME or ~/.local/share; on Windows in %LOCALAPPDATA%. None for a user without a home."""
+    root = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_DATA_HOME", "")
+    if Path(root).is_absolute():
+        return Path(root) / "vfi" / "weights"
+    try:
+        return Path.home() / ".local" / "share" / "vfi" / "weights"
+    except RuntimeError:
+        return None
 
 
 def entries() -> tuple[WeightsEntry, ...]:
     """Every row of every manifest, the first of each name. Raises WeightsError when a manifest cannot be read."""
     found: dict[str, WeightsEntry] = {}
     for folder in folders():
-        try:
-            rows = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["weights"]
-            for row in rows:
-                entry = WeightsEntry(**row, folder=folder)
-                found.setdefault(entry.name, entry)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"cannot read {folder / MANIFEST} ({error}): reinstall vfi") from error
+        for entry in entries_in(folder):
+            found.setdefault(entry.name, entry)
     return tuple(found.values())
+
+
+def entries_in(folder: Path) -> list[WeightsEntry]:
+    """The rows of the manifest in `folder`; none without one. Raises WeightsError when it cannot be read."""
+    if not (folder / MANIFEST).is_file():
+        return []
+    try:
+        rows = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["weights"]
+        entries = [WeightsEntry(**row, folder=folder) for row in rows]
+        strays = [entry.file for entry in entries if Path(entry.file).name != entry.file]
+        if strays:
+            raise ValueError(f"{strays[0]} is not in that folder")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        advice = "reinstall vfi" if folder in shipped_folders() else "mend or remove it"
+        raise WeightsError(f"cannot read {folder / MANIFEST} ({error}): {advice}") from error
+    return entries
 
 
 def find(name: str) -> WeightsEntry:
@@ -106,8 +138,8 @@ def verify(entry: WeightsEntry) -> list[str]:
             problems += [f"{entry.path}: {k} is not finite" for k in f.keys() if not np.isfinite(f.get_tensor(k)).all()]  # noqa: SIM118
             if (f.metadata() or {}).get("network") != entry.network:
                 problems.append(f"{entry.path} does not say that it belongs to network {entry.network}")
-    except SafetensorError as error:
-        problems.append(f"{entry.path} is not a safetensors file ({error})")
+    except (SafetensorError, TypeError) as error:
+        problems.append(f"{entry.path} is not a safetensors file of vfi ({error})")
     return problems
 
 
@@ -125,25 +157,68 @@ def load(name: str, *, device: str | torch.device = "cpu") -> tuple[IFNet, Weigh
     entry = find(name)
     if not entry.path.is_file():
         raise WeightsError(f"the weights file {entry.path} is missing: reinstall vfi, or choose others with -m")
+    if entry.network != NETWORK:
+        raise WeightsError(f"{entry.path} is for network {entry.network!r}; this vfi has {NETWORK!r}")
+    from interp_cli.model.network import placed
+
+    network = _read(entry)
+    return placed(network.eval().requires_grad_(False), device), entry
+
+
+def _read(entry: WeightsEntry) -> IFNet:
+    """The network in the file of `entry`, once its size and sha256 are right."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as read
+
     try:
-        content = entry.path.read_bytes()
+        content = entry.path.read_bytes() if entry.path.stat().st_size == entry.bytes else b""
     except OSError as error:
         raise WeightsError(f"the weights file {entry.path} cannot be read ({error.strerror})") from error
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise WeightsError(f"the weights file {entry.path} was changed (its sha256 is wrong): reinstall vfi")
-    if entry.network != NETWORK:
-        raise WeightsError(f"{entry.path} is for network {entry.network!r}; this vfi has {NETWORK!r}")
-    from safetensors import SafetensorError
-    from safetensors.torch import load as read
-
-    from interp_cli.model.network import IFNet, Sizes, placed
-
     try:
-        network = IFNet(Sizes.from_dict(json.loads(_header(content)["sizes"])))
-        network.load_state_dict({k: v.float() for k, v in read(content).items()})
+        return build(entry.path, _header(content)["sizes"], read(content))
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{entry.path} does not hold the weights of a {NETWORK} network ({error})") from error
-    return placed(network.eval().requires_grad_(False), device), entry
+
+
+def build(path: Path, sizes: str, tensors: Mapping[str, torch.Tensor]) -> IFNet:
+    """The network of `sizes` (JSON) with exactly `tensors`, in float32. Memory is taken only for tensors that fit."""
+    import torch
+
+    from interp_cli.model.network import IFNet, Sizes
+
+    with torch.device("meta"):  # sizes can ask for anything: look before memory is taken
+        network = IFNet(Sizes.from_dict(_of_a_network(json.loads(sizes))))
+    wanted = network.state_dict()
+    wrong = [f"{name!r:.80} is unknown" for name in tensors if name not in wanted]
+    wrong += [f"{name} is missing" for name in wanted if name not in tensors]
+    for name in wanted.keys() & tensors.keys():
+        tensor, shape = tensors[name], tuple(wanted[name].shape)
+        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or not tensor.is_floating_point():
+            wrong.append(f"{name} is not an array of numbers")
+        elif tuple(tensor.shape) != shape:
+            wrong.append(f"{name} is {tuple(tensor.shape)} instead of {shape}")
+        elif not tensor.half().isfinite().all():  # as it will be stored
+            wrong.append(f"{name} is not finite")
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise WeightsError(f"{path} does not hold the weights of a {NETWORK} network: {', '.join(wrong[:3])}{more}")
+    network.load_state_dict({k: v.detach().float().clone() for k, v in tensors.items()}, assign=True)
+    return network
+
+
+def _of_a_network(sizes: Any) -> dict[str, Any]:
+    """`sizes` itself. Raises ValueError when no network of ours could have them."""
+
+    def fits(value: Any) -> bool:
+        if isinstance(value, list):
+            return len(value) <= 8 and all(map(fits, value))
+        return isinstance(value, str) or (isinstance(value, int) and 0 <= value <= _MOST_CHANNELS)
+
+    if not (isinstance(sizes, dict) and all(map(fits, sizes.values()))):
+        raise ValueError("its sizes cannot be those of a network")
+    return sizes
 
 
 def save(path: Path, network: IFNet, *, name: str, licence: str, origin: str, scores: dict[str, Any]) -> WeightsEntry:
@@ -178,14 +253,24 @@ def save(path: Path, network: IFNet, *, name: str, licence: str, origin: str, sc
 def _replace(path: Path, content: bytes) -> None:
     # beside, then renamed: the old file may be mapped into memory by a running vfi
     beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(content)
-    beside.replace(path)
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _header(content: bytes) -> dict[str, str]:
-    """The str -> str metadata of a safetensors file: 8 bytes of length, then JSON."""
+    """The str -> str metadata of a safetensors file: 8 bytes of length, then JSON. Raises ValueError."""
     length = int.from_bytes(content[:8], "little")
-    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    if length > min(len(content) - 8, _MOST_HEADER):
+        raise ValueError(f"it promises a header of {length} bytes")
+    try:
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    except (AttributeError, RecursionError) as error:
+        raise ValueError("its header is not that of a safetensors file") from error
+    if not (isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())):
+        raise ValueError("its header is not that of a safetensors file")
     return metadata
 
 
@@ -194,15 +279,20 @@ def _entry_of_file(path: Path) -> WeightsEntry:
     if not path.is_file():
         raise WeightsError(f"no weights file {path}: give a name from `vfi weights list` or a .safetensors file")
     try:
-        facts = _header(path.read_bytes())
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise ValueError(f"weights are never as large as {size} bytes")
+        with path.open("rb") as f:
+            facts = _header(f.read(8 + _MOST_HEADER))
         network = facts["network"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        digest = sha256_of(path)
+    except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is not a weights file of vfi: {error}") from error
     return WeightsEntry(
         name=path.stem,
         file=path.name,
-        sha256=sha256_of(path),
-        bytes=path.stat().st_size,
+        sha256=digest,
+        bytes=size,
         network=network,
         params=0,
         licence=facts.get("licence", "unknown"),

@@ -33,6 +33,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     for name in [name for name in os.environ if name.startswith("VFI_") and name != "VFI_FFMPEG"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "no-data"))
     monkeypatch.setenv("VFI_WEIGHTS", str(shared_folder / "weights"))
     monkeypatch.delenv("FORCE_COLOR", raising=False)
 
@@ -89,6 +90,7 @@ BAD = {  # what is wrong: (words after "upsample", exit code, part of the senten
     "unknown weights": ("{clip} --fps 50 -m none", ExitCode.WEIGHTS, "none"),
     "no such ffmpeg": ("{clip} --fps 50 --ffmpeg {folder}/no-ffmpeg", ExitCode.MISSING_TOOL, "no-ffmpeg"),
     "no such device": ("{clip} --fps 50 --device cuda:99", ExitCode.DEVICE, "cuda:99"),
+    "no thread at all": ("{clip} --fps 50 --threads 0", ExitCode.USAGE, "--threads"),
     "a device that is none": ("{clip} --fps 50 --device toaster", ExitCode.USAGE, "toaster"),
     "times that bisection cannot reach": ("{clip} --fps 60 --mode bisect", ExitCode.USAGE, "bisect"),
     "a codec for another container": ("{clip} --fps 50 -c ffv1 -o {folder}/out.mp4", ExitCode.USAGE, "ffv1"),

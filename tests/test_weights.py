@@ -1,6 +1,7 @@
 """Weights are found where they lie, checked at every load, and refused in one sentence."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(3)
     weights.save(tmp_path / "tiny.safetensors", IFNet(TINY), name="tiny", licence="MIT", origin="made here", scores={})
     monkeypatch.setenv("VFI_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "no-data"))
     return tmp_path
 
 
@@ -104,10 +106,83 @@ def test_weights_are_found_inside_an_installed_package_and_beside_a_checkout(tmp
         subprocess.run([sys.executable, "-I", "-c", code], check=True)
 
 
-def test_every_shipped_weights_file_is_whole_and_loads() -> None:
+def test_every_shipped_weights_file_is_whole_and_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     shipped = weights.entries()
     assert "fast" in {e.name for e in shipped}
     for entry in shipped:
         assert weights.verify(entry) == []
         network, _ = weights.load(entry.name)
         assert sum(p.numel() for p in network.parameters()) == entry.params
+
+
+def header(**facts: object) -> bytes:
+    """The beginning of a safetensors file with this header."""
+    text = json.dumps(facts).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+ABOUT = {"network": weights.NETWORK, "sizes": json.dumps(TINY.to_dict())}
+BOMBS = {
+    "a length beyond all memory": (2**63).to_bytes(8, "little") + b"{}",
+    "a length beyond the file": (5000).to_bytes(8, "little") + b"{}",
+    "no header": b"",
+    "a list": header().replace(b"{}", b"[]"),
+    "deep nesting": (200_000).to_bytes(8, "little") + b"[" * 200_000,
+    "text where a table belongs": header(__metadata__="x"),
+    "a huge tensor": header(__metadata__=ABOUT, x={"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}),
+    "overlapping tensors": header(
+        __metadata__=ABOUT,
+        x={"dtype": "F16", "shape": [2], "data_offsets": [0, 4]},
+        y={"dtype": "F16", "shape": [2], "data_offsets": [0, 4]},
+    )
+    + bytes(4),
+    "sizes of a huge network": header(__metadata__={**ABOUT, "sizes": ABOUT["sizes"].replace("[4, 6, 8]", "[1e9]")}),
+    "channels beyond reason": header(__metadata__={**ABOUT, "sizes": ABOUT["sizes"].replace("4, 6", "4, 999999")}),
+}
+
+
+@pytest.mark.parametrize("case", BOMBS)
+def test_a_header_that_lies_is_one_sentence_and_takes_no_memory(case: str, folder: Path) -> None:
+    resource = pytest.importorskip("resource", reason="Unix")
+    path = folder / "bomb.safetensors"
+    path.write_bytes(BOMBS[case])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WeightsError, match=r"bomb\.safetensors"):
+        weights.load(str(path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB on Linux
+
+
+def test_a_manifest_cannot_point_out_of_its_folder(folder: Path) -> None:
+    manifest = folder / weights.MANIFEST
+    manifest.write_text(manifest.read_text().replace("tiny.safetensors", "../tiny.safetensors"))
+    with pytest.raises(WeightsError, match="not in that folder"):
+        weights.entries()
+
+
+def test_nothing_in_a_weights_folder_is_imported_or_run(folder: Path, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    evil = f"open({str(canary)!r}, 'w').close()"
+    for name in ("evil.py", "sitecustomize.py", "usercustomize.py", "__init__.py", "json.py", "network.py", "tiny.py"):
+        (folder / name).write_text(evil)
+    (folder / "evil.pth").write_text(f"import os; {evil}\n")
+    (folder / "evil.pkl").write_bytes(b"cos\nsystem\n(S'touch " + os.fsencode(canary) + b"'\ntR.")
+    environment = {**os.environ, "PYTHONPATH": str(Path(weights.__file__).parents[1])}
+    for words in (["list"], ["verify"], ["verify", "tiny"]):
+        argv = [sys.executable, "-P", "-m", "interp_cli", "weights", *words]
+        subprocess.run(argv, cwd=folder, env=environment, check=True, capture_output=True)
+    code = "from interp_cli import weights; weights.load('tiny')"
+    subprocess.run([sys.executable, "-P", "-c", code], cwd=folder, env=environment, check=True, capture_output=True)
+    assert not canary.exists()
+
+
+def test_the_users_weights_come_after_those_that_are_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VFI_WEIGHTS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    place = tmp_path / "vfi" / "weights"
+    place.mkdir(parents=True)
+    for name in ("fast", "own"):
+        weights.save(place / f"{name}.safetensors", IFNet(TINY), name=name, licence="MIT", origin="o", scores={})
+    assert weights.find("fast").folder != place
+    assert weights.find("own").folder == place

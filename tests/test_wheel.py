@@ -34,6 +34,7 @@ def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_fresh_python(code: str, *, path: Path) -> str:
     """Standard output of `code` in a new interpreter that finds interp_cli in `path` first, from a foreign folder."""
     environment = {**os.environ, "VFI_WEIGHTS": "", "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["XDG_DATA_HOME"] = environment["LOCALAPPDATA"] = str(path.parent / "no-data")
     argv = [sys.executable, "-c", code]
     child = subprocess.run(argv, env=environment, cwd=path.parent, capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stderr
@@ -148,3 +149,32 @@ def test_packages_that_dependencies_bring_in_are_pinned_too() -> None:
             from_torch = pin == "torch" and name.startswith(("nvidia-", "cuda-", "triton"))  # torch pins them itself
             if not from_torch and (need.marker is None or need.marker.evaluate({"extra": ""})):
                 assert name in pins, f"{pin} needs {name}, which constraints.txt does not pin"
+
+
+def test_the_lock_has_the_constraints_versions_with_a_hash_of_every_file() -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in constraints if "==" in line}
+    locked = {}
+    for name in ("requirements.lock", "requirements-cuda.lock"):
+        for entry in (ROOT / name).read_text(encoding="utf-8").replace("\\\n", "").splitlines():
+            if entry and not entry.startswith("#"):
+                requirement, *hashes = entry.split("--hash=sha256:")
+                assert hashes and all(len(text.strip()) == 64 for text in hashes), f"no hashes: {requirement}"
+                (specifier,) = Requirement(requirement.strip()).specifier
+                locked[canonicalize_name(Requirement(requirement.strip()).name)] = specifier.version
+    from_torch = {name for name in locked if name.startswith(("nvidia-", "cuda-", "triton"))}
+    assert {name: locked[name] for name in locked.keys() - from_torch} == pins, "run .ci/lock"
+    assert from_torch
+
+
+def test_a_module_called_test_is_not_run_by_what_ffmpeg_python_brings_in(tmp_path: Path) -> None:
+    (tmp_path / "test.py").write_text("raise SystemExit('test.py was run')")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import warnings; warnings.simplefilter('ignore')\n"
+        "import ffmpeg; ffmpeg.output(ffmpeg.input('a'), 'b').compile()\n"
+        "print([name for name in sys.modules if name.startswith(('test', 'future.standard_library'))])"
+    )
+    assert in_fresh_python(code, path=ROOT) == "[]"

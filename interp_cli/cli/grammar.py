@@ -18,7 +18,7 @@ from click.core import ParameterSource
 from interp_cli.cli import settings
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, StoppedError, UsageError
 from interp_cli.job.stop import Stop
-from interp_cli.options import Codec, check_device_name
+from interp_cli.options import MOST_THREADS, Codec, check_device_name
 from interp_cli.timeline import parse_rate, parse_time
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -217,6 +217,14 @@ def _batch(text: str) -> int | None:
     return int(text)
 
 
+def _threads(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_THREADS:
+        raise UsageError(f"{text!r} is not a number of threads: give auto or a number from 1 to {MOST_THREADS}")
+    return int(text)
+
+
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     key = key.strip().lstrip("-")
@@ -232,6 +240,7 @@ LENGTH = _Value("time", _length)
 PIXELS = _Value("pixels", _pixels)
 BETWEEN = _Value("time", _between)
 BATCH = _Value("auto|n", _batch)
+THREADS = _Value("auto|n", _threads)
 DEVICE = _Value("device", check_device_name)
 PAIR = _Value("key=value", _pair)
 

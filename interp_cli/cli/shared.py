@@ -6,7 +6,20 @@ from typing import Any
 
 import click
 
-from interp_cli.cli.grammar import BATCH, CODEC, DEVICE, LENGTH, PAIR, PIXELS, TIME, choice, option, together, verbosity
+from interp_cli.cli.grammar import (
+    BATCH,
+    CODEC,
+    DEVICE,
+    LENGTH,
+    PAIR,
+    PIXELS,
+    THREADS,
+    TIME,
+    choice,
+    option,
+    together,
+    verbosity,
+)
 from interp_cli.options import (
     AudioInSlowMotion,
     Codec,
@@ -43,7 +56,11 @@ engine_options = together(
     ),
     option(
         "--batch", section=_ENGINE, type=BATCH, default="auto", show_default=True, metavar="auto|N",
-        help="Frames made in one call of the network.",
+        help="Frames made in one call of the network, on a GPU; a CPU makes each in a call of its own.",
+    ),
+    option(
+        "--threads", section=_ENGINE, type=THREADS, default="auto", show_default=True, metavar="auto|N",
+        help="Processor cores to make frames with; auto: OMP_NUM_THREADS, else all that vfi may use.",
     ),
     option(
         "--mode", section=_ENGINE, type=choice(Mode), default="auto", show_default=True,
@@ -161,6 +178,7 @@ def engine_of(values: dict[str, Any], *, scene_detect: bool = True) -> EngineOpt
         device=values["device"],
         precision=Precision(values["precision"]),
         batch=values["batch"],
+        threads=values["threads"],
         mode=Mode(values["mode"]),
         tta=Tta(values["tta"]),
         scale=Scale(values["scale"]),

@@ -1,24 +1,26 @@
-"""`vfi weights`: what is installed, and whether it is whole. torch is not needed."""
+"""`vfi weights`: what is installed, and whether it is whole, without torch; and bringing more in."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from interp_cli.cli import shared
-from interp_cli.cli.grammar import VfiCommand, VfiGroup
+from interp_cli.cli.grammar import VfiCommand, VfiGroup, option
 from interp_cli.errors import WeightsError
 
 
 @click.group(cls=VfiGroup)
 def weights() -> None:
-    """List and verify the weights that are installed.
+    """List and verify the weights that are installed, and import more.
 
     \b
       vfi weights list
       vfi weights verify
+      vfi weights import run.pt --name mine
     """
 
 
@@ -75,6 +77,43 @@ def verify(names: tuple[str, ...], as_json: bool) -> int:
     wrong = [problem for found in problems.values() for problem in found]
     if wrong:
         raise WeightsError(f"{'; '.join(wrong)}: reinstall vfi, or choose others with -m")
+    return 0
+
+
+@weights.command("import", cls=VfiCommand)
+@click.argument("checkpoint", type=click.Path(), metavar="CHECKPOINT")
+@option("--name", metavar="NAME", help="What -m will call them.  [default: the file's name]")
+@option(
+    "--out",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="Where they go.  [default: VFI_WEIGHTS, then vfi/weights in $XDG_DATA_HOME or ~/.local/share]",
+)
+@option("--licence", metavar="TEXT", help="Under which licence.  [default: what a .safetensors file says, or unknown]")
+@option("--origin", metavar="TEXT", help="Where they are from.  [default: what a .safetensors file says, or its name]")
+@shared.overwrite_option
+@shared.json_option
+@shared.verbose_option
+def import_(
+    checkpoint: str, name: str | None, out: str | None, licence: str | None, origin: str | None,
+    overwrite: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Make a checkpoint of vfi's own training, or a .safetensors file of vfi, weights that -m can name.
+
+    They must fit the network exactly. No code that a file may hold is run.
+
+    \b
+      vfi weights import run.pt --name mine --licence MIT
+      vfi weights import mine.safetensors --out weights/ -y
+    """
+    from interp_cli.checkpoints import bring_in
+
+    folder = None if out is None else Path(out)
+    entry = bring_in(Path(checkpoint), name=name, folder=folder, licence=licence, origin=origin, overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps(_facts(entry)))
+    else:
+        click.echo(f"{entry.name:12} {entry.params / 1e6:6.2f} M parameters  sha256 {entry.sha256}  {entry.path}")
     return 0
 
 

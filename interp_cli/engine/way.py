@@ -11,7 +11,6 @@ from interp_cli.model.network import Limits
 from interp_cli.options import Precision, Scale
 
 _AUTO_SCALE_PIXELS = 2_100_000  # up to 1920 x 1080 the network sees whole frames
-_CPU_BATCH_PIXELS = 250_000  # of one batch: small frames share the cost of a call, large ones only leave the cache
 _CUDA_BYTES_PER_PIXEL = 800  # of one made frame, generously: features, cost volumes and planes in float32
 _SCALES = {1: Scale.FULL, 2: Scale.HALF, 4: Scale.QUARTER}
 _PARTS = (2, 4)  # tiles along either side, one after the other
@@ -104,4 +103,4 @@ def auto_batch(pixels: int, device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(max(1, min(16, free // 2 // (pixels * _CUDA_BYTES_PER_PIXEL))))
-    return max(1, min(4, _CPU_BATCH_PIXELS // pixels))
+    return 1  # a CPU sums over channels in another order for a batch, which bf16 turns into other pixels

@@ -16,7 +16,15 @@ import interp_cli
 from interp_cli.errors import InputError, OutputError
 from interp_cli.job.prepare import Identity, Job, Prepared
 
-_ELSEWHERE = {"input", "output", "overwrite", "protected", "fresh", "limits", "ffmpeg"}  # said by other parts, or no part of it
+_ELSEWHERE = {
+    "input",
+    "output",
+    "overwrite",
+    "protected",
+    "fresh",
+    "limits",
+    "ffmpeg",
+}  # no byte depends on it
 
 Kind = TypeVar("Kind")
 

@@ -6,6 +6,7 @@ import ctypes
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from interp_cli.errors import DeviceError
@@ -50,7 +51,9 @@ def make_interpolator(options: EngineOptions, *, note: Callable[[str], None]) ->
     from interp_cli.model.network import lowered
 
     device = choose_device(options.device)
-    cores = _cores()
+    if device == "cpu":  # no pixel may depend on the batch; workers keep the cores busy (see `auto_batch`)
+        options = replace(options, batch=1)
+    cores = options.threads or _cores()
     workers = min(cores, MOST_WORKERS) if device == "cpu" else 1
     torch.set_num_threads(max(1, cores // workers))
     _keep_memory()

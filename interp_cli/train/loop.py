@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
 
-from interp_cli.model.network import PRESETS, IFNet, Sizes, Synthesis, compose, placed
+from interp_cli.checkpoints import read_checkpoint
+from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose, placed
 from interp_cli.model.teacher import Teacher
 from interp_cli.train.data import Sampler, load_shots
 from interp_cli.train.losses import distillation, flow_at_full_size, known_flow, laplacian, relative, root_mean_square
@@ -66,7 +67,7 @@ class Run:
 
     def load(self, path: str, *, resume: bool) -> None:
         """Take weights from a checkpoint; with `resume`, the whole state."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = read_checkpoint(Path(path))
         self.student.load_state_dict(state["student" if resume else "ema"])
         self.ema = {k: v.to(self.device).clone() for k, v in state["ema"].items()}
         if "teacher" in state:
@@ -286,8 +287,3 @@ def _train(rank: int, recipe: Recipe, resume: bool) -> None:
             last = time.monotonic()
         if done:
             return
-
-
-def sizes_of(checkpoint: dict[str, Any]) -> Sizes:
-    """The sizes of the network in a checkpoint."""
-    return Sizes.from_dict(json.loads(checkpoint["sizes"]))
