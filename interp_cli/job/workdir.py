@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shlex
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from interp_cli.errors import InterruptedBySignal, OutputError, VfiError
+from interp_cli.errors import InterruptedBySignal, OutputError, StoppedError, VfiError
 from interp_cli.job.faults import outside_faults
 from interp_cli.job.stop import Stop
 from interp_cli.weights import sha256_of
@@ -28,6 +30,7 @@ from interp_cli.weights import sha256_of
 JOB, DONE, LOCK = "job.json", "done.jsonl", "lock"
 _LONGEST_NAME = 255  # bytes, of nearly every file system
 _SHOWN = 3  # differences of a key
+_TRIES = 50  # while other vfis come and go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,21 +230,10 @@ def _how_to_go_on(work: WorkDirectory, segments: int) -> str:
 
 def _own_folder(folder: Path) -> tuple[Path, IO[bytes]]:
     """`folder`, made if need be, and its lock, held. Raises OutputError."""
-    while True:
-        try:
-            with suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
-            facts = folder.lstat()
-            if not folder.is_dir() or folder.is_symlink() or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
-                raise OutputError(f"{folder} is in the way and not vfi's: remove it, or choose another name with -o")
-            lock = (folder / LOCK).open("a+b")
-        except FileNotFoundError:
-            if not folder.parent.is_dir():
-                raise OutputError(f"the folder {folder.parent} does not exist: make it first") from None
-            continue  # another vfi has just removed it
-        except OSError as error:
-            message = f"the folder {folder.parent} cannot be written to ({error.strerror}): choose another with -o"
-            raise OutputError(message) from error
+    for _ in range(_TRIES):
+        lock = _open_lock(folder)
+        if lock is None:
+            continue
         if not _lock(lock):
             lock.close()
             raise OutputError(f"another vfi is making that file, in {folder}: wait for it, or choose another with -o")
@@ -249,6 +241,25 @@ def _own_folder(folder: Path) -> tuple[Path, IO[bytes]]:
             if os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat()):
                 return folder, lock
         lock.close()  # it was removed with the directory, by the vfi that held it until now
+    raise OutputError(f"{folder} comes and goes: is another vfi making the same file again and again?")
+
+
+def _open_lock(folder: Path) -> IO[bytes] | None:
+    """The lock of `folder`, which is made if need be; None if another vfi removed it in between."""
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        facts = folder.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
+            raise OutputError(f"{folder} is in the way and not vfi's: remove it, or choose another name with -o")
+        return (folder / LOCK).open("a+b")
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename != str(folder):
+            return None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoppedError(f"the disk that holds {folder.parent.absolute()} is full: make room") from error
+        message = f"the folder {folder.parent} cannot be written to ({error.strerror}): choose another with -o"
+        raise OutputError(message) from error
 
 
 def _lock(file: IO[bytes]) -> bool:

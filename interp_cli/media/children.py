@@ -21,6 +21,7 @@ from interp_cli.errors import MissingToolError
 
 PIPE_BYTES = 1 << 20  # Linux: a frame takes fewer system calls than through the default 64 KiB (see docs/design.md)
 LINES_KEPT = 50
+_UNWRITTEN = ("Error writing trailer", "Error closing file")  # after which ffmpeg 5.1 says that all went well
 
 
 @dataclass(slots=True)
@@ -138,8 +139,12 @@ class Child:
                     self._process.stdin.close()
             self._process.wait()
         self._join()
-        stalled = () if self._stalled is None else (f"it had made no progress for {self._stalled} s and was ended",)
-        return self._process.returncode, (*stalled, *self._lines)
+        status, lines = self._process.returncode, tuple(self._lines)
+        if self._stalled is not None:
+            lines = (f"it had made no progress for {self._stalled} s and was ended", *lines)
+        if not status and any(text in line for line in lines for text in _UNWRITTEN):
+            status = 1
+        return status, lines
 
     def end(self) -> None:
         """Make sure that it is gone and nothing of it is left open."""
@@ -211,6 +216,7 @@ def _busy(pid: int) -> int:
 _END_WITH_US = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+for name in (signal.SIGPIPE, signal.SIGXFSZ): signal.signal(name, signal.SIG_DFL)
 if os.getppid() == int(sys.argv[1]): os.execv(sys.argv[2], sys.argv[2:])
 """
 

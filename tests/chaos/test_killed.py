@@ -160,6 +160,27 @@ def test_a_full_disk_at_any_point_is_code_9_and_the_same_command_goes_on(runs: R
     runs.check_and_forget()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.parametrize("point", range(FULL_DISKS))
+def test_a_small_disk_that_is_full_is_code_9_and_goes_on_when_it_has_grown(runs: Runs, point: int) -> None:
+    kib = len(runs.expected) * (point + 1) * 2 // FULL_DISKS // 1024  # up to the space of segments and result together
+    options = ["mount", "-t", "tmpfs", "-o"]
+    if subprocess.run([*options, f"size={kib}k", "tmpfs", runs.folder], check=False).returncode:
+        pytest.skip("this root may not mount")
+    try:
+        child = runs.start()
+        _, said = child.communicate()
+        if child.returncode:  # at the last point all fits
+            assert child.returncode == 9 and "full" in said.splitlines()[-1] and "Traceback" not in said, said
+            subprocess.run([*options, "remount,size=64m", runs.folder], check=True)
+            runs.to_the_end()
+        assert child.returncode or point == FULL_DISKS - 1
+        runs.check_and_forget()
+    finally:
+        assert no_one_is_left(runs.folder)
+        subprocess.run(["umount", runs.folder], check=True)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 def test_a_signal_at_any_moment_leaves_no_process_and_the_job_goes_on(
