@@ -555,8 +555,10 @@ def pictures() -> Made:
         jpeg.replace(b"\xff\xc0", b"\xff\xc2") + b"\xff\xff\xff\xff\3\1\x22\0\2\x11\1\3\x11\1\xff\xd9",
     )
     yield "cut.jpg", jpeg
+    yield "far.jpg", jpeg[:20] + bytes(20_000_000) + jpeg[20:] + bytes(20)
     lossless = b"VP8L" + struct.pack("<IBI", 10, 0x2F, 0x0FFFFFFF) + bytes(5)
     yield "bomb-vp8l.webp", b"RIFF" + struct.pack("<I", 4 + len(lossless)) + b"WEBP" + lossless
+    yield "cut.webp", b"RIFF\4\0\0\0WEBPVP8L"
     extended = b"VP8X" + struct.pack("<I", 10) + bytes(4) + b"\xff" * 6
     yield "bomb-vp8x.webp", b"RIFF" + struct.pack("<I", 4 + len(extended)) + b"WEBP" + extended
     lossy = b"VP8 " + struct.pack("<I", 12) + bytes(3) + b"\x9d\x01\x2a\xff\x3f\xff\x3f" + bytes(2)

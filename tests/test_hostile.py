@@ -29,7 +29,7 @@ from interp_cli.cli.grammar import Session
 from interp_cli.errors import ExitCode, InputError, OutputError, UsageError, printable
 from interp_cli.job.output import check_output
 from interp_cli.media import bounds
-from interp_cli.media.ffmpeg import Ffmpeg, Output, child, find_ffmpeg, source
+from interp_cli.media.ffmpeg import Ffmpeg, Output, child, find_ffmpeg, log_ffmpeg, source
 from interp_cli.media.images import read_image
 from interp_cli.media.picture_size import picture_size
 from interp_cli.media.probe import probe, scan
@@ -64,6 +64,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, weights: Path) 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(weights / "no-config"))
     monkeypatch.setenv("VFI_WEIGHTS", str(weights))
     monkeypatch.setenv("VFI_DEVICE", "cpu")
+    log_ffmpeg()  # a -v of another test's stays in this process
 
 
 def vfi(*arguments: str | Path) -> int:
@@ -484,7 +485,7 @@ def strace_that_works(folder: Path) -> str | None:
     found = shutil.which("strace")
     if found is None:
         return None
-    tried = subprocess.run([found, "-f", "--seccomp-bpf", "-o", folder / "tried", "true"], check=False)
+    tried = subprocess.run([found, "-f", "--seccomp-bpf", "-e", WATCHED, "-o", folder / "tried", "true"], check=False)
     return found if tried.returncode == 0 else None
 
 

@@ -12,6 +12,7 @@ _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323  # tags of TIFF
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's "start of frame" markers
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG's markers without content
 _MOST_TAGS: Final = 4096
+_MOST_STEPS: Final = 1 << 16  # from marker to marker, or from byte to byte where there is none
 
 
 def picture_size(file: BinaryIO) -> tuple[int, int] | None:
@@ -37,7 +38,10 @@ def picture_size(file: BinaryIO) -> tuple[int, int] | None:
 
 def _jpeg(file: BinaryIO) -> tuple[int, int] | None:
     file.seek(2)
-    while len(lead := file.read(2)) == 2:
+    for _ in range(_MOST_STEPS):
+        lead = file.read(2)
+        if len(lead) < 2:
+            return None
         if lead[0] != 0xFF:
             file.seek(-1, os.SEEK_CUR)  # bytes before a marker are skipped, as decoders do
         elif lead[1] == 0xFF:
@@ -57,7 +61,7 @@ def _webp(start: bytes) -> tuple[int, int] | None:
     match start[12:16]:
         case b"VP8X":
             return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
-        case b"VP8L" if start[20] == 0x2F:
+        case b"VP8L" if start[20:21] == b"\x2f":
             bits = int.from_bytes(start[21:25], "little")
             return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
         case b"VP8 " if start[23:26] == b"\x9d\x01\x2a":
