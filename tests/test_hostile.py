@@ -29,7 +29,8 @@ from interp_cli.cli.grammar import Session
 from interp_cli.errors import ExitCode, InputError, OutputError, UsageError, printable
 from interp_cli.job.output import check_output
 from interp_cli.media import bounds
-from interp_cli.media.ffmpeg import Ffmpeg, Output, child, find_ffmpeg, log_ffmpeg, source
+from interp_cli.media.children import log_children
+from interp_cli.media.ffmpeg import Ffmpeg, Output, child, find_ffmpeg, source
 from interp_cli.media.images import read_image
 from interp_cli.media.picture_size import picture_size
 from interp_cli.media.probe import probe, scan
@@ -64,7 +65,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, weights: Path) 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(weights / "no-config"))
     monkeypatch.setenv("VFI_WEIGHTS", str(weights))
     monkeypatch.setenv("VFI_DEVICE", "cpu")
-    log_ffmpeg()  # a -v of another test's stays in this process
+    log_children()  # a -v of another test's stays in this process
 
 
 def vfi(*arguments: str | Path) -> int:
@@ -195,29 +196,20 @@ def test_a_number_that_would_take_for_ever_to_work_out_is_refused(factor: str, c
     assert time.monotonic() - begun < 5
 
 
-def test_a_child_that_says_nothing_is_ended_with_a_sentence(tmp_path: Path) -> None:
+def test_an_ffmpeg_that_says_nothing_of_a_file_is_ended_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mute = tmp_path / "ffmpeg"
     mute.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
     mute.chmod(0o755)
     program = Ffmpeg(path=str(mute), version=(9, 0), version_text="", origin="")
+    monkeypatch.setattr(bounds, "SILENCE_S", 1)
+    junk = tmp_path / "x.mp4"
+    junk.write_bytes(b"x")
     begun = time.monotonic()
-    with (
-        pytest.raises(InputError, match=r"x\.mp4 for 0 s"),
-        child(program, [], []) as running,
-        bounds.answering(running, "x.mp4", seconds=0.3),
-    ):
-        running.stdout.read()
-        raise InputError("a consequence of it")
-    assert time.monotonic() - begun < 5
-
-
-def test_another_error_passes_through_the_watch(wheel: Ffmpeg) -> None:
-    with (
-        pytest.raises(InputError, match="its own"),
-        child(wheel, [], []) as running,
-        bounds.answering(running, "x.mp4"),
-    ):
-        raise InputError("its own")
+    with pytest.raises(InputError, match="no progress for 1 s"):
+        probe(str(junk), ffmpeg=program)
+    assert time.monotonic() - begun < 10
 
 
 # ---- pictures

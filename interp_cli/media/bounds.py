@@ -1,24 +1,20 @@
 """What a file may cost: each promise of its header is compared with InputLimits before anything is spent on it."""
 
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 from interp_cli.errors import InputError
-from interp_cli.media.children import Child
 from interp_cli.media.ffmpeg import MOST_STREAMS
 from interp_cli.media.types import MediaInfo
 from interp_cli.timeline import Timeline, decimal
 
 MOST_FRAMES: Final = 10_000_000  # whose times are kept, some 150 bytes each: 46 hours at 60 frames/s
 FASTEST: Final = 10_000  # frames/s
-SILENCE_S: Final = 60.0  # in which a file is opened, and a frame of it decoded
-PAUSE_S: Final = 600.0  # between two packets: where sound goes on alone, a slow disk may take long
+SILENCE_S: Final = 60  # in which a file is opened, and a frame of it decoded
+PAUSE_S: Final = 600  # between two packets: where sound goes on alone, a slow disk may take long
 LINES_KEPT: Final = 50_000  # of ffmpeg's banner
 _FFMPEG_PIXELS: Final = 1 << 28  # of one frame; more than that it refuses whatever it is told
 _ASIDE: Final = 1 << 16  # frames after which their mean rate is looked at, so that all of a flood need not be kept
@@ -86,36 +82,3 @@ def _too_long(info: MediaInfo, duration: Fraction) -> InputError:
     return InputError(
         f"{info.path} says that it lasts {length} s, and {allowed} s are allowed: raise --max-duration if that is so"
     )
-
-
-@contextmanager
-def answering(running: Child, path: str, *, seconds: float | None = None) -> Iterator[Callable[[], None]]:
-    """What to call at every sign of life of `running`, which is ended if there is none for so long.
-
-    `seconds`: SILENCE_S if not given. Raises InputError then, whatever else went wrong because of it.
-    """
-    allowed = SILENCE_S if seconds is None else seconds
-    heard, over, silent = [time.monotonic()], threading.Event(), threading.Event()
-
-    def alive() -> None:
-        heard[0] = time.monotonic()
-
-    def watch() -> None:
-        while not over.wait(min(1.0, allowed / 4)):
-            if time.monotonic() - heard[0] > allowed:
-                silent.set()
-                running.stop()
-                return
-
-    watcher = threading.Thread(target=watch, name="ffmpeg-watch", daemon=True)
-    watcher.start()
-    try:
-        yield alive
-    except InputError:
-        if not silent.is_set():
-            raise
-    finally:
-        over.set()
-        watcher.join()
-    if silent.is_set():
-        raise InputError(f"ffmpeg makes nothing of {path} for {allowed:.0f} s, so it was ended: is the file damaged?")

@@ -54,11 +54,19 @@ def log_children(*, commands: Callable[[str], None] | None = None, lines: Callab
 class Child:
     """A running ffmpeg. Its pipes are used through this class, which notices when nothing moves any more.
 
-    `grows` is a file that it writes: while that changes, it is at work, though no pipe moves.
+    `grows` is a file that it writes: while that changes, it is at work, though no pipe moves. `patience` (s) is how
+    long it may do nothing; None: as `be_patient` says, and time to work before its first byte is granted.
     """
 
     def __init__(
-        self, argv: list[str], *, feed: bool, cwd: Path | None, keep: int | None, grows: Path | None = None
+        self,
+        argv: list[str],
+        *,
+        feed: bool,
+        cwd: Path | None,
+        keep: int | None,
+        grows: Path | None = None,
+        patience: int | None = None,
     ) -> None:
         if _log.commands:
             _log.commands(shlex.join(argv))
@@ -76,7 +84,7 @@ class Child:
             )
         except OSError as error:
             raise MissingToolError(f"{argv[0]} cannot be started ({error}): check --ffmpeg") from None
-        self._grows = grows
+        self._grows, self._own_patience = grows, patience
         self._waiting, self._moved = False, 0
         self._stalled: int | None = None  # s: how long it had done nothing when it was ended for that
         self._gone = threading.Event()
@@ -179,7 +187,8 @@ class Child:
             now = self._state()
             idle = idle + 1 if self._waiting and now == seen else 0
             seen = now
-            if _patience.seconds is not None and idle >= _patience.seconds:
+            most = _patience.seconds if self._own_patience is None else self._own_patience
+            if most is not None and idle >= most:
                 self._stalled = idle
                 self.stop()
                 return
@@ -191,7 +200,8 @@ class Child:
             with suppress(OSError):
                 facts = self._grows.stat()
                 file = (facts.st_size, facts.st_mtime_ns)
-        return (self._moved, *file, _busy(self.pid) if self._moved < 2 else 0)
+        starting = self._moved < 2 and self._own_patience is None
+        return (self._moved, *file, _busy(self.pid) if starting else 0)
 
     def _keep_lines(self) -> None:
         assert self._process.stderr is not None
@@ -247,13 +257,14 @@ def started(
     cwd: Path | None = None,
     keep: int | None = LINES_KEPT,
     grows: Path | None = None,
+    patience: int | None = None,
 ) -> Iterator[Child]:
     """A running child that is gone when the block is left, in whatever way.
 
     `feed`: the caller writes its stdin. `keep`: how many of the last lines of its stderr are kept; None for all.
-    `grows`: the file that it writes, if that and no pipe shows whether it works.
+    `grows` and `patience`: see `Child`.
     """
-    running = Child(argv, feed=feed, cwd=cwd, keep=keep, grows=grows)
+    running = Child(argv, feed=feed, cwd=cwd, keep=keep, grows=grows, patience=patience)
     try:
         with _living_lock:
             _living.add(running)

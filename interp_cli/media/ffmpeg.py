@@ -244,10 +244,11 @@ def child(
     cwd: Path | None = None,
     keep: int | None = LINES_KEPT,
     grows: Path | None = None,
+    patience: int | None = None,
 ) -> Iterator[Child]:
     """A running ffmpeg that is gone when the block is left, in whatever way; see `started` for the rest."""
     argv = command_line(ffmpeg, inputs, outputs, flags=flags, loglevel=loglevel)
-    with started(argv, feed=feed, cwd=cwd, keep=keep, grows=grows) as running:
+    with started(argv, feed=feed, cwd=cwd, keep=keep, grows=grows, patience=patience) as running:
         yield running
 
 

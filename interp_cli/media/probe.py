@@ -39,10 +39,8 @@ def probe(path: str, *, ffmpeg: Ffmpeg, limits: InputLimits | None = None) -> Me
     first_frame = Output("-", ("0:V:0",), {"vf": "showinfo", "frames:v": 1, "fps_mode": "passthrough", "f": "null"})
     inputs = [source(path, {"noautorotate": None}, max_pixels=None if limits is None else limits.max_pixels)]
     outputs, kept = [first_packet, first_frame], bounds.LINES_KEPT
-    with (
-        child(ffmpeg, inputs, outputs, flags=("-copyts",), loglevel="verbose", keep=kept) as running,
-        bounds.answering(running, path),
-    ):
+    patience, flags = bounds.SILENCE_S, ("-copyts",)
+    with child(ffmpeg, inputs, outputs, flags=flags, loglevel="verbose", keep=kept, patience=patience) as running:
         header = running.read().decode(errors="replace")
         _, lines = running.finish()
     banner = parse_banner(lines)
@@ -251,12 +249,8 @@ def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg, index: int |
     """The fields of each line that the framecrc muxer writes: stream, dts, pts, duration, size, checksum, flags."""
     inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
     output = Output("pipe:1", (f"0:{info.video.index if index is None else index}",), options)
-    with (
-        child(ffmpeg, inputs, [output], flags=("-copyts",)) as running,
-        bounds.answering(running, info.path, seconds=bounds.PAUSE_S) as alive,
-    ):
+    with child(ffmpeg, inputs, [output], flags=("-copyts",), patience=bounds.PAUSE_S) as running:
         for raw in running.lines():
-            alive()
             yield [text.strip() for text in raw.decode(errors="replace").split(",")]
         status, lines = running.finish()
         if status:
