@@ -7,7 +7,7 @@ VfiError                    1
 ├── MissingToolError        5  ffmpeg or an optional package is missing or too old
 ├── WeightsError            6  weights missing, corrupt or of another network
 ├── FfmpegError             7  an ffmpeg child failed; carries its last lines
-├── DeviceError             8  no such device, or out of memory at the smallest batch
+├── DeviceError             8  no such device, or too little memory even for one frame in tiles
 ├── StoppedError            9  stopped part-way (disk full, for example)
 ├── InterruptedBySignal   129 / 130 / 143
 └── DownstreamClosed      141  the reader of our stdout went away
@@ -108,7 +108,7 @@ class FfmpegError(VfiError):
 
 
 class DeviceError(VfiError):
-    """No such device, or out of memory at the smallest batch."""
+    """No such device, or too little memory even for one frame in tiles."""
 
     exit_code = ExitCode.DEVICE
 

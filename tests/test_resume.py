@@ -24,7 +24,7 @@ from interp_cli.job.workdir import place_of, recorded_job
 from interp_cli.media.children import be_patient
 from interp_cli.media.ffmpeg import find_ffmpeg
 from interp_cli.media.mux import mux
-from interp_cli.options import Codec, EncodeOptions, EngineOptions, Mode, Scale, Tta
+from interp_cli.options import Codec, EncodeOptions, EngineOptions, InputLimits, Mode, Scale, Tta
 from interp_cli.progress import Silent
 from interp_cli.timeline import Timeline, make_plan
 from interp_cli.weights import find
@@ -147,6 +147,14 @@ def test_a_job_that_was_interrupted_ends_with_the_same_bytes(
     assert made <= sum(len(s.targets) for s in plan.segments[len(finished) :])
 
 
+def test_other_threads_and_limits_are_the_same_job(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    interrupted(job(source, out), after=100)
+    limits = InputLimits(max_pixels=100_000)
+    run(job(source, out, engine=EngineOptions(threads=1), limits=limits, overwrite=True))
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_a_work_directory_alone_says_how_to_go_on(source: Path, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     run(job(source, whole))
@@ -164,7 +172,10 @@ def test_a_job_survives_being_written_down() -> None:
         slow=Fraction(8, 3),
         start=Fraction(1, 3),
         audio=False,
-        engine=EngineOptions(batch=3, mode=Mode.DIRECT, tta=Tta.FLIP, scale=Scale.HALF, scene_threshold=0.25),
+        limits=InputLimits(max_pixels=5, max_duration=Fraction(7, 2)),
+        engine=EngineOptions(
+            batch=3, threads=2, mode=Mode.DIRECT, tta=Tta.FLIP, scale=Scale.HALF, scene_threshold=0.25
+        ),
         encode=EncodeOptions(codec=Codec.FFV1, crf=18.5, ffmpeg_args=(("tune", "grain"), ("g", "1"))),
         ffmpeg="/usr/bin/ffmpeg",
     )
@@ -429,7 +440,7 @@ def test_the_command_line_goes_on_with_the_directory_that_it_named(
     source: Path, tmp_path: Path, weights: Path, folder: Path
 ) -> None:
     """In processes of their own, with Ctrl-C as a terminal sends it."""
-    long = small_clips.clip(folder / "long.mp4", rate="25", seconds="16")
+    long = small_clips.clip(folder / "long.mp4", rate="25", seconds="13")
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     command = [sys.executable, "-m", "interp_cli", "upsample", str(long), "--fps", "50", "--preset", "ultrafast"]
     environment = {**os.environ, "VFI_WEIGHTS": str(weights)}

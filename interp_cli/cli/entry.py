@@ -43,7 +43,7 @@ Exit codes:
   5    ffmpeg or an optional package is missing or too old
   6    weights missing, corrupt or of another network
   7    ffmpeg failed; its last lines are shown
-  8    no such device, or out of memory at the smallest batch
+  8    no such device, or too little memory even for one frame in tiles
   9    stopped part-way, for example by a full disk; the same command goes on
   129  the terminal was closed (SIGHUP)
   130  interrupted with Ctrl-C

@@ -32,6 +32,7 @@ Kind = TypeVar("Kind")
 def key_of(work: Prepared) -> dict[str, str]:
     """Everything that decides the bytes of the result: options, input, plan, weights, encoder and versions."""
     options = {k: v for k, v in stored(work.job).items() if k not in _ELSEWHERE}
+    options["engine"] = {k: v for k, v in options["engine"].items() if k != "threads"}
     video, bounds = work.info.video, [[s.targets.start, s.first_source, s.last_source] for s in work.plan.segments]
     return {
         **dict(_flat(options)),
