@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from contextlib import suppress
+from typing import Any, Protocol, TextIO, cast
 
 from interp_cli.errors import printable
 from interp_cli.options import ProgressStyle
@@ -130,10 +131,32 @@ class JsonLines:
         print(json.dumps({"event": event, **facts}), file=self.stream, flush=True)
 
 
+class _Steadfast:
+    """A stream that may break without ending the work that is told of on it: a closed terminal, a reader that left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """All of `text`, or nothing."""
+        with suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        """As far as that is possible."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def make_progress(style: ProgressStyle, *, stream: TextIO, quiet: bool = False) -> Progress:
     """What `--progress` and `-q` ask for; quiet silences everything but errors."""
     if quiet:
         return Silent()
+    stream = cast(TextIO, _Steadfast(stream))
     if style is ProgressStyle.JSON:
         return JsonLines(stream)
     if style is ProgressStyle.ALWAYS or (style is ProgressStyle.AUTO and stream.isatty()):

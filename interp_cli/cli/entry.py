@@ -88,6 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     session = Session()
     with _signals(session):
         code = run(arguments, session)
+    if session.stop.signum is not None:
+        # Where an import of torch was interrupted, Python would remember that and end as if by SIGINT, whatever we say.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 

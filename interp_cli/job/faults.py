@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ def outside_faults(output: Path, folder: Path) -> Iterator[None]:
         said = [str(error), *error.last_lines] if isinstance(error, FfmpegError) else []
         if any(text in line for line in said for text in _FULL):
             raise _full(output) from error
-        if any(text in line for line in said for text in _CLOSED):
+        if any(text in line for line in said for text in _CLOSED) and not os.access(folder, os.W_OK):
             raise StoppedError(f"{folder} can no longer be written to: make it writable again") from error
         if not folder.is_dir():
             raise _gone(folder) from error
@@ -32,7 +33,7 @@ def outside_faults(output: Path, folder: Path) -> Iterator[None]:
             raise _full(output) from error
         if not folder.is_dir():
             raise _gone(folder) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE):
             raise StoppedError(f"{folder} can no longer be used ({error.strerror}): check the disk") from error
         raise
 

@@ -14,7 +14,7 @@ from interp_cli.errors import VfiError
 from interp_cli.job.facts import exact, stream_facts
 from interp_cli.job.faults import outside_faults
 from interp_cli.job.key import check_unchanged, key_of, stored
-from interp_cli.job.network import make_interpolator
+from interp_cli.job.network import device_text, make_interpolator
 from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
 from interp_cli.job.segments import make_segments
@@ -86,14 +86,13 @@ def execute(work: Prepared, *, progress: Progress | None = None, stop: Stop | No
     """
     progress, stop = progress or Silent(), stop or Stop()
     begun = time.monotonic()
-    key, asked = key_of(work), stored(replace(work.job, output=os.path.abspath(work.output)))  # noqa: PTH100 - a text
-    segments = len(work.plan.segments)
+    asked = stored(replace(work.job, output=os.path.abspath(work.output)))  # noqa: PTH100 - a text
+    how: dict[str, Any] = {"job": asked, "fresh": work.job.fresh, "segments": len(work.plan.segments), "stop": stop}
     done = False
     try:
+        key = key_of(work, device=device_text(work.job.engine))
         with (
-            work_directory(
-                work.output, job=asked, key=key, fresh=work.job.fresh, segments=segments, stop=stop
-            ) as place,
+            work_directory(work.output, key=key, **how) as place,
             outside_faults(work.output, place.folder),
         ):
             result = _make(work, place, progress, stop, begun)
@@ -116,7 +115,6 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
     told = {"input": work.job.input, "output": str(work.output), "rate": exact(work.plan.rate)}
     progress.start(frames=work.plan.frames, done=before, **told)
     make_segments(work, place, interpolator, progress=progress, stop=stop)
-    check_unchanged(work)
     finished = place.folder / f"result{work.output.suffix}"
     _join(work, place, finished)
     check_unchanged(work)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import StrEnum
 from fractions import Fraction
+from importlib.metadata import version
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -29,8 +30,11 @@ _ELSEWHERE = {
 Kind = TypeVar("Kind")
 
 
-def key_of(work: Prepared) -> dict[str, str]:
-    """Everything that decides the bytes of the result: options, input, plan, weights, encoder and versions."""
+def key_of(work: Prepared, *, device: str) -> dict[str, str]:
+    """Everything that decides the bytes of the result: options, input, plan, weights, encoder and versions.
+
+    `device` says where and in what arithmetic the network runs.
+    """
     options = {k: v for k, v in stored(work.job).items() if k not in _ELSEWHERE}
     options["engine"] = {k: v for k, v in options["engine"].items() if k != "threads"}
     video, bounds = work.info.video, [[s.targets.start, s.first_source, s.last_source] for s in work.plan.segments]
@@ -49,6 +53,9 @@ def key_of(work: Prepared) -> dict[str, str]:
         ),
         "container": work.container,
         "streams": json.dumps([asdict(fate) for fate in work.fates], default=str),
+        "device": device,
+        "processor cores": str(_cores()),  # x264 splits its work by them, and other parts are other bytes
+        "torch version": version("torch"),
         "ffmpeg version": work.ffmpeg.version_text,
         "vfi version": interp_cli.__version__,
     }
@@ -67,7 +74,7 @@ def check_unchanged(work: Prepared) -> None:
 def stored(job: Job) -> dict[str, Any]:
     """`job` as plain values, with the full name of its input."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(job), default=str))
-    return {**values, "input": os.path.abspath(job.input), "protected": []}  # noqa: PTH100 - a text, never resolved
+    return {**values, "input": os.path.abspath(job.input), "protected": [], "fresh": False}  # noqa: PTH100
 
 
 def restored(values: Mapping[str, Any]) -> Job:
@@ -103,6 +110,10 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         said = f"{before}{name.replace('_', ' ')}"
         flat += _flat(value, f"{said} ") if isinstance(value, dict) else [(said, str(value))]
     return flat
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _digest(values: list[Any]) -> str:

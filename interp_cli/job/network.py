@@ -39,6 +39,14 @@ def choose_device(text: str) -> str:
     return text
 
 
+def device_text(options: EngineOptions) -> str:
+    """Where and in what arithmetic the network will run: "cpu torch.bfloat16". Raises UsageError, DeviceError."""
+    from interp_cli.engine.interpolate import network_dtype
+
+    device = choose_device(options.device)
+    return f"{device} {network_dtype(options.precision, device)}"
+
+
 def make_interpolator(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, WeightsEntry, str]:
     """An interpolator with its weights loaded, their entry, and the device; `note` is told when memory runs short.
 

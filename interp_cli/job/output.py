@@ -73,7 +73,7 @@ def _suffix(path: str, codec: Codec | None) -> str:
     return next(suffix for suffix in (own, ".mp4", ".mov", ".mkv") if holds(container_for(f"x{suffix}"), codec))
 
 
-def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool) -> None:
+def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool, fresh: bool = False) -> None:
     """Raises OutputError or UsageError when the result could not get the name `output`; writes nothing."""
     if str(output) == "-":
         raise UsageError("writing to standard output is not possible yet: give the name of a file with -o")
@@ -92,7 +92,7 @@ def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool
             raise OutputError(f"{output} is not a regular file: give the name of a file with -o")
     except OSError as error:
         raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error
-    if taken and not overwrite and not was_published(place):
+    if taken and not overwrite and (fresh or not was_published(place)):
         raise OutputError(f"{output} exists already: add -y to replace it, or choose another name with -o")
     folder = place.parent
     if not folder.exists():
@@ -115,5 +115,5 @@ def publish(finished: Path, output: Path, *, overwrite: bool) -> None:
                     f"{output} appeared while vfi was working: add -y to replace it, or choose another name"
                 )
         finished.replace(output)
-    except OSError as error:
+    except IsADirectoryError as error:
         raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error

@@ -58,6 +58,12 @@ class Channel:
             self._bytes = 0
             self._changed.notify_all()
 
+    def check(self) -> None:
+        """Raises Cancelled if it was cancelled."""
+        with self._changed:
+            if self._cancelled:
+                raise Cancelled
+
     def __iter__(self) -> Iterator[Planes]:
         """The frames up to the end. Raises Cancelled."""
         while (planes := self._take()) is not None:
@@ -134,6 +140,7 @@ def run_pipeline(
 
     def read() -> None:
         with source as frames:
+            to_make.check()  # whoever cancelled just now may not have seen the child that `source` has started
             for planes in frames:
                 to_make.put(planes)
         to_make.end()

@@ -107,7 +107,7 @@ class Prepared:
             bits *= max(1.0, video.bit_depth / 8)
         if self.job.encode.crf is not None and self.encoding.codec is Codec.H264:
             bits *= 2 ** ((16 - self.job.encode.crf) / 6)
-        copied = Path(self.info.path).stat().st_size if self.info.others else 0
+        copied = self.identity.size if self.info.others else 0
         return int(2 * bits / 8) + copied
 
     def notes(self) -> list[str]:
@@ -140,7 +140,7 @@ def prepare(job: Job) -> Prepared:
     """
     check_input(job.input)
     if job.output is not None and not is_folder(job.output):
-        check_output(job.output, inputs=(job.input, *job.protected), overwrite=job.overwrite)
+        check_output(job.output, inputs=(job.input, *job.protected), overwrite=job.overwrite, fresh=job.fresh)
         container_for(job.output)
     weights = find_weights(job.engine.model)
     ffmpeg = find_ffmpeg(job.ffmpeg)
@@ -155,7 +155,7 @@ def prepare(job: Job) -> Prepared:
 
         check_mode(plan.targets(), job.engine.mode)
     output = result_path(job.input, job.output, rate=rate.value, slow=job.slow, codec=job.encode.codec)
-    check_output(output, inputs=(job.input, *job.protected), overwrite=job.overwrite)
+    check_output(output, inputs=(job.input, *job.protected), overwrite=job.overwrite, fresh=job.fresh)
     container = container_for(output)
     return Prepared(
         job=job,

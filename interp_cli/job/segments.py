@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from interp_cli.engine.scenes import CutDetector
 from interp_cli.errors import FfmpegError, InputError
+from interp_cli.job.key import check_unchanged
 from interp_cli.job.pipeline import run_pipeline
 from interp_cli.job.prepare import Prepared
 from interp_cli.job.stop import Stop
@@ -126,6 +127,7 @@ def _encode(work: Prepared, place: WorkDirectory, maker: _Maker, frames: Iterato
         written = count_frames(part, ffmpeg=work.ffmpeg)
         if written != len(segment.targets):
             raise FfmpegError(f"ffmpeg wrote {written} frames of segment {segment.k} and not {len(segment.targets)}")
+        check_unchanged(work)
         copied, made, cuts = maker.told[segment.k]
         size, digest = part.stat().st_size, sha256_of(part)
         place.keep(Done(k=segment.k, frames=written, bytes=size, sha256=digest, copied=copied, made=made, cuts=cuts))

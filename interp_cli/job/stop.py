@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from interp_cli.errors import InterruptedBySignal
+from interp_cli.media.children import stop_children
 
 
 class Stop:
@@ -51,6 +52,7 @@ class Stop:
             self._depth -= 1
 
     def _end_at_once(self, signum: int) -> None:
+        stop_children()
         for action in self.before_the_end:
             action()
         os._exit(128 + signum)

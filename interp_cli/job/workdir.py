@@ -13,10 +13,11 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shlex
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,6 +30,9 @@ from interp_cli.weights import sha256_of
 
 JOB, DONE, LOCK = "job.json", "done.jsonl", "lock"
 _LONGEST_NAME = 255  # bytes, of nearly every file system
+_OURS = re.compile(
+    r"job\.json(\.tmp)?|done\.jsonl|(segment|part)-\d+\.nut|result\.\w+|segments\.ffconcat|chapters\.ffmetadata"
+)
 _SHOWN = 3  # differences of a key
 _TRIES = 50  # while other vfis come and go
 
@@ -51,6 +55,7 @@ class WorkDirectory:
     """One that is ours as long as its `with` lasts. `published`: an earlier run had got as far as the final name."""
 
     folder: Path
+    lock: IO[bytes]
     done: dict[int, Done] = field(default_factory=dict)
     published: bool = False
 
@@ -69,20 +74,23 @@ class WorkDirectory:
         self.done[done.k] = done
 
     def about_to_publish(self, finished: Path) -> None:
-        """Remember what the file is that now gets the final name, which keeps its inode."""
+        """Remember what the file is that now gets the final name, which keeps its inode; have it safe on the disk."""
+        with finished.open("rb+") as file:
+            os.fsync(file.fileno())
         self._record({"published": _identity(finished)})
 
     def _record(self, line: Mapping[str, Any]) -> None:
         with (self.folder / DONE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(f"\n{json.dumps(line)}\n")  # on a line of its own, whatever was torn before
             file.flush()
             os.fsync(file.fileno())
 
-    def read_done(self, output: Path) -> None:
+    def read_done(self, output: Path, stop: Stop) -> None:
         """Take over what an earlier run had done, as far as it is still whole."""
         lines = list(_lines(self.folder / DONE))
-        self.published = any(line["published"] == _identity(output) for line in lines if "published" in line)
+        self.published = _is_published(lines, output)
         for line in lines:
+            stop.check()  # reading all of them again may take minutes
             with suppress(TypeError, KeyError):
                 done = Done(**{**line, "cuts": tuple(line["cuts"])})
                 if self.published or _is_whole(self.segment(done.k), done):
@@ -98,16 +106,21 @@ class WorkDirectory:
         self._keep_only({JOB, DONE, LOCK, *(self.segment(k).name for k in self.done)})
 
     def remove(self) -> None:
-        """Remove it; the done-list nearly last, by which a next run knows that this one was only tidying."""
+        """Remove it, if it is still ours; last that by which a next run knows that this one was only tidying."""
         with suppress(OSError):
-            self._keep_only({DONE, LOCK})
-            for name in (DONE, LOCK):
+            if not os.path.samestat(os.fstat(self.lock.fileno()), (self.folder / LOCK).stat()):
+                return
+            self._keep_only({JOB, DONE, LOCK})
+            for name in (JOB, DONE):
                 (self.folder / name).unlink(missing_ok=True)
+            if sys.platform == "win32":  # where an open file cannot be removed
+                self.lock.close()
+            (self.folder / LOCK).unlink(missing_ok=True)
             self.folder.rmdir()
 
     def _keep_only(self, names: set[str]) -> None:
         for path in self.folder.iterdir():
-            if path.name not in names:
+            if path.name not in names and _OURS.fullmatch(path.name):
                 path.unlink()
 
     def size(self) -> int:
@@ -119,7 +132,8 @@ def place_of(output: Path) -> Path:
     """The work directory that belongs to `output`, always the same one."""
     name = os.fsencode(output.name)
     if len(name) > _LONGEST_NAME - len("..vfi"):
-        name = name[:180] + b"-" + hashlib.sha256(name).hexdigest()[:16].encode()
+        cut = name[:180].decode("utf-8", errors="ignore").encode()
+        name = cut + b"-" + hashlib.sha256(name).hexdigest()[:16].encode()
     return output.parent / os.fsdecode(b"." + name + b".vfi")
 
 
@@ -134,22 +148,23 @@ def work_directory(
     vfi is at work there, or when an earlier run had another key.
     """
     work: WorkDirectory | None = None
-    lock: IO[bytes] | None = None
+    settled = False  # whether it is known what an earlier run had finished
 
     def leave_unfinished() -> None:
-        if work is not None and not work.done:
+        if work is not None and settled and not work.done:
             work.remove()
 
     stop.before_the_end.append(leave_unfinished)
     try:
         with stop.deferred():
-            folder, lock = _own_folder(place_of(output))
-            work = WorkDirectory(folder)
-            with outside_faults(output, folder):
-                other = _taken_over(work, output, job=job, key=key, fresh=fresh)
+            work = _own_folder(place_of(output))
+            settled = not (work.folder / DONE).exists()
+            with outside_faults(output, work.folder):
+                other = _taken_over(work, output, job=job, key=key, fresh=fresh, stop=stop)
             if other:
-                work = None  # what that run has finished stays
+                work.done = {}  # nothing to go on with here, but what that run has finished stays
                 raise OutputError(other)
+            settled = True
         stop.check()
         yield work
     except (Exception, KeyboardInterrupt) as error:
@@ -157,7 +172,7 @@ def work_directory(
             leave_unfinished()
         ours = InterruptedBySignal(stop.signum) if isinstance(error, KeyboardInterrupt) and stop.signum else error
         if isinstance(ours, VfiError) and work is not None and work.done and work.folder.is_dir():
-            ours.add(_how_to_go_on(work, segments))
+            ours.add(_how_to_go_on(work, segments, fresh=fresh))
         if ours is error:
             raise
         raise ours from error
@@ -165,8 +180,8 @@ def work_directory(
         with stop.deferred():
             work.remove()
     finally:
-        if lock is not None:
-            lock.close()
+        if work is not None:
+            work.lock.close()
         stop.before_the_end.remove(leave_unfinished)
 
 
@@ -182,20 +197,26 @@ def recorded_job(folder: Path) -> dict[str, Any]:
 
 def was_published(output: Path) -> bool:
     """Whether `output` is the result of a job that was killed when all but the tidying was done."""
-    lines = _lines(place_of(output) / DONE)
-    return any(line["published"] == _identity(output) for line in lines if "published" in line)
+    with suppress(OSError):
+        return _is_published(_lines(place_of(output) / DONE), output)
+    return False
+
+
+def _is_published(lines: Iterable[dict[str, Any]], output: Path) -> bool:
+    mine = _identity(output)
+    return mine is not None and any(line.get("published") == mine for line in lines)
 
 
 def _taken_over(
-    work: WorkDirectory, output: Path, *, job: Mapping[str, Any], key: Mapping[str, str], fresh: bool
+    work: WorkDirectory, output: Path, *, job: Mapping[str, Any], key: Mapping[str, str], fresh: bool, stop: Stop
 ) -> str | None:
     """Make `work` this job's, with what is done of it; or else why not: the directory is that of another job."""
     try:
         before = json.loads((work.folder / JOB).read_text(encoding="utf-8"))["key"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         before = None
     if not fresh:
-        work.read_done(output)
+        work.read_done(output, stop)
         if before == key:
             work.tidy()
             return None
@@ -223,13 +244,14 @@ def _short(value: str | None) -> str:
     return "nothing" if value is None else value if len(value) <= 60 else f"{value[:57]}..."
 
 
-def _how_to_go_on(work: WorkDirectory, segments: int) -> str:
+def _how_to_go_on(work: WorkDirectory, segments: int, *, fresh: bool) -> str:
+    again = "the same command without --fresh" if fresh else "the same command again"
     held = f"{len(work.done)} of {segments} segments ({work.size() / 1e6:.1f} MB) are kept in {work.folder}"
-    return f"{held}; to go on, give the same command again, or vfi resume {shlex.quote(str(work.folder))}"
+    return f"{held}; to go on, give {again}, or vfi resume {shlex.quote(str(work.folder))}"
 
 
-def _own_folder(folder: Path) -> tuple[Path, IO[bytes]]:
-    """`folder`, made if need be, and its lock, held. Raises OutputError."""
+def _own_folder(folder: Path) -> WorkDirectory:
+    """That of `folder`, made if need be, and locked. Raises OutputError."""
     for _ in range(_TRIES):
         lock = _open_lock(folder)
         if lock is None:
@@ -239,7 +261,7 @@ def _own_folder(folder: Path) -> tuple[Path, IO[bytes]]:
             raise OutputError(f"another vfi is making that file, in {folder}: wait for it, or choose another with -o")
         with suppress(OSError):
             if os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat()):
-                return folder, lock
+                return WorkDirectory(folder, lock)
         lock.close()  # it was removed with the directory, by the vfi that held it until now
     raise OutputError(f"{folder} comes and goes: is another vfi making the same file again and again?")
 
@@ -254,9 +276,11 @@ def _open_lock(folder: Path) -> IO[bytes] | None:
             raise OutputError(f"{folder} is in the way and not vfi's: remove it, or choose another name with -o")
         return (folder / LOCK).open("a+b")
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and error.filename != str(folder):
+        if isinstance(error, FileNotFoundError) and folder.parent.is_dir() and os.access(folder.parent, os.W_OK):
             return None
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            with suppress(OSError):
+                folder.rmdir()
             raise StoppedError(f"the disk that holds {folder.parent.absolute()} is full: make room") from error
         message = f"the folder {folder.parent} cannot be written to ({error.strerror}): choose another with -o"
         raise OutputError(message) from error
@@ -283,7 +307,7 @@ def _lock(file: IO[bytes]) -> bool:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except FileNotFoundError:
         return
     for line in text.splitlines():
         with suppress(ValueError):
@@ -303,5 +327,5 @@ def _identity(path: Path) -> list[int] | None:
 def _is_whole(path: Path, done: Done) -> bool:
     try:
         return path.stat().st_size == done.bytes and sha256_of(path) == done.sha256
-    except OSError:
+    except FileNotFoundError:
         return False

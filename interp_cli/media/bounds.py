@@ -45,7 +45,10 @@ def bounded(info: MediaInfo, times: Iterator[tuple[int | None, int]]) -> Iterato
         yield from times
         return
     most = info.limits.max_duration // info.video.time_base  # ticks
-    size = Path(info.path).stat().st_size
+    try:
+        size = Path(info.path).stat().st_size
+    except OSError as error:
+        raise InputError(f"{info.path} went away while vfi was reading it ({error.strerror})") from error
     low = high = None
     for count, (pts, duration) in enumerate(times):
         if count >= size:  # an index may name the same bytes over and over

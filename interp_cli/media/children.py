@@ -6,6 +6,7 @@ that has no pipe to vfi is ended by the system.
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -55,7 +56,8 @@ class Child:
     """A running ffmpeg. Its pipes are used through this class, which notices when nothing moves any more.
 
     `grows` is a file that it writes: while that changes, it is at work, though no pipe moves. `patience` (s) is how
-    long it may do nothing; None: as `be_patient` says, and time to work before its first byte is granted.
+    long it may do nothing; None: as `be_patient` says, and time to work before its first byte and after its last is
+    granted. `tied`: it may not touch a pipe for long, so the system is to end it if vfi is killed.
     """
 
     def __init__(
@@ -67,13 +69,14 @@ class Child:
         keep: int | None,
         grows: Path | None = None,
         patience: int | None = None,
+        tied: bool = False,
     ) -> None:
         if _log.commands:
             _log.commands(shlex.join(argv))
         self._lines: deque[str] = deque(maxlen=keep)
         try:
             self._process = subprocess.Popen(
-                _ending_with_us(argv) if grows is not None and not feed else argv,
+                _ending_with_us(argv) if tied else argv,
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -85,7 +88,7 @@ class Child:
         except OSError as error:
             raise MissingToolError(f"{argv[0]} cannot be started ({error}): check --ffmpeg") from None
         self._grows, self._own_patience = grows, patience
-        self._waiting, self._moved = False, 0
+        self._waiting, self._finishing, self._moved = False, False, 0
         self._stalled: int | None = None  # s: how long it had done nothing when it was ended for that
         self._gone = threading.Event()
         self._threads = [
@@ -137,10 +140,14 @@ class Child:
     def stop(self) -> None:
         """End it at once. May be called from another thread, which wakes one that waits for its pipes."""
         with suppress(OSError):
-            self._process.kill()
+            if sys.platform != "win32" and self._process.poll() is None:
+                os.killpg(self.pid, signal.SIGKILL)  # with whatever a wrapper around ffmpeg has started
+            else:
+                self._process.kill()
 
     def finish(self) -> tuple[int, tuple[str, ...]]:
         """Close its input, wait for its own end, and return (exit status, last lines of its stderr)."""
+        self._finishing = True
         with self._wait():
             if self._process.stdin is not None:
                 with suppress(OSError):  # it may have gone already; its status and last lines say why
@@ -149,7 +156,7 @@ class Child:
         self._join()
         status, lines = self._process.returncode, tuple(self._lines)
         if self._stalled is not None:
-            lines = (f"it had made no progress for {self._stalled} s and was ended", *lines)
+            lines = (f"it had made no progress for {self._stalled} s and was ended (see --stall-timeout)", *lines)
         if not status and any(text in line for line in lines for text in _UNWRITTEN):
             status = 1
         return status, lines
@@ -194,14 +201,14 @@ class Child:
                 return
 
     def _state(self) -> tuple[int, ...]:
-        """What changes while the child is of use: pipes move, its file grows, or it works before its first byte."""
+        """What changes while the child is of use: pipes move, its file grows, or it works where no pipe can move."""
         file = (0, 0)
         if self._grows is not None:
             with suppress(OSError):
                 facts = self._grows.stat()
                 file = (facts.st_size, facts.st_mtime_ns)
-        starting = self._moved < 2 and self._own_patience is None
-        return (self._moved, *file, _busy(self.pid) if starting else 0)
+        apart = (self._moved < 2 or self._finishing) and self._own_patience is None
+        return (self._moved, *file, _busy(self.pid) if apart else 0)
 
     def _keep_lines(self) -> None:
         assert self._process.stderr is not None
@@ -258,13 +265,14 @@ def started(
     keep: int | None = LINES_KEPT,
     grows: Path | None = None,
     patience: int | None = None,
+    tied: bool = False,
 ) -> Iterator[Child]:
     """A running child that is gone when the block is left, in whatever way.
 
     `feed`: the caller writes its stdin. `keep`: how many of the last lines of its stderr are kept; None for all.
-    `grows` and `patience`: see `Child`.
+    `grows`, `patience` and `tied`: see `Child`.
     """
-    running = Child(argv, feed=feed, cwd=cwd, keep=keep, grows=grows, patience=patience)
+    running = Child(argv, feed=feed, cwd=cwd, keep=keep, grows=grows, patience=patience, tied=tied)
     try:
         with _living_lock:
             _living.add(running)

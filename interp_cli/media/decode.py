@@ -32,7 +32,7 @@ def decode(
         raise ValueError(f"{wanted} is not a run of the {len(timeline)} frames")
     output = Output("pipe:1", (f"0:{info.video.index}",), _raw_options(info.video, wanted, whole=frames is None))
     inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
-    with child(ffmpeg, inputs, [output]) as running:
+    with child(ffmpeg, inputs, [output], tied=True) as running:
         yield _read(running, info, timeline, wanted)
 
 
@@ -78,6 +78,8 @@ def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) ->
         raw = np.empty(size, np.uint8)
         if running.fill(raw.data) < raw.size:
             status, lines = running.finish()
+            if status < 0:
+                raise failure(f"decode {info.path}", status=status, lines=lines)
             why = str(failure("decode it", status=status, lines=lines)).split(": ", 1)[1] if status else "it ends"
             found = f"{wanted.start + done} of {len(timeline)} frames could be decoded"
             raise InputError(f"{info.path} ends early or is damaged: {found} ({why})")

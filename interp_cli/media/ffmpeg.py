@@ -245,10 +245,11 @@ def child(
     keep: int | None = LINES_KEPT,
     grows: Path | None = None,
     patience: int | None = None,
+    tied: bool = False,
 ) -> Iterator[Child]:
     """A running ffmpeg that is gone when the block is left, in whatever way; see `started` for the rest."""
     argv = command_line(ffmpeg, inputs, outputs, flags=flags, loglevel=loglevel)
-    with started(argv, feed=feed, cwd=cwd, keep=keep, grows=grows, patience=patience) as running:
+    with started(argv, feed=feed, cwd=cwd, keep=keep, grows=grows, patience=patience, tied=tied) as running:
         yield running
 
 
@@ -262,7 +263,9 @@ def run(
     grows: Path | None = None,
 ) -> str:
     """Run to the end, replacing outputs that exist; what it wrote to pipe:1, as text. Raises FfmpegError."""
-    with child(ffmpeg, inputs, outputs, flags=("-y", "-copyts"), cwd=cwd, grows=grows) as running:
+    with child(
+        ffmpeg, inputs, outputs, flags=("-y", "-copyts"), cwd=cwd, grows=grows, tied=grows is not None
+    ) as running:
         text = running.read().decode(errors="replace")
         status, lines = running.finish()
     if status:
