@@ -90,7 +90,9 @@ def execute(work: Prepared, *, progress: Progress | None = None, stop: Stop | No
     how: dict[str, Any] = {"job": asked, "fresh": work.job.fresh, "segments": len(work.plan.segments), "stop": stop}
     done = False
     try:
-        key = key_of(work, device=device_text(work.job.engine))
+        with stop.deferred():  # torch is imported, whose C code would print what interrupts it
+            key = key_of(work, device=device_text(work.job.engine))
+        stop.check()
         with (
             work_directory(work.output, key=key, **how) as place,
             outside_faults(work.output, place.folder),
@@ -108,7 +110,9 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
         return _result(work, place, begun, device="none", entry=work.weights)
     for note in work.notes():
         progress.note(note)
-    interpolator, entry, device = make_interpolator(work.job.engine, note=progress.note)
+    with stop.deferred():
+        interpolator, entry, device = make_interpolator(work.job.engine, note=progress.note)
+    stop.check()
     before = sum(done.frames for done in place.done.values())
     if before:
         progress.note(f"going on after {before} of {work.plan.frames} frames, which an earlier run has finished")
