@@ -186,3 +186,9 @@ def test_the_users_weights_come_after_those_that_are_shipped(tmp_path: Path, mon
         weights.save(place / f"{name}.safetensors", IFNet(TINY), name=name, licence="MIT", origin="o", scores={})
     assert weights.find("fast").folder != place
     assert weights.find("own").folder == place
+
+
+def test_loading_leaves_the_compilers_of_torch_alone(folder: Path) -> None:
+    """They take a second to import and make a folder for their cache."""
+    code = "import sys; from interp_cli import weights; weights.load('tiny'); sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -133,7 +133,7 @@ class IFNet(nn.Module):
         self.limits = Limits(multiple_of=2 ** len(f), min_size=2 ** len(f), any_t=True, sampling=sizes.sampling)
         self.apply(_initialise)
         for module in self.modules():
-            if isinstance(getattr(module, "head", None), nn.Conv2d):
+            if isinstance(getattr(module, "head", None), nn.Conv2d) and not module.head.weight.is_meta:  # type: ignore[union-attr]
                 nn.init.normal_(module.head.weight, std=2e-3)  # type: ignore[union-attr, arg-type]
 
     def encode(self, I: Tensor) -> Features:
@@ -209,7 +209,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
         nn.init.kaiming_normal_(module.weight, a=0.1)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
