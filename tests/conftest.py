@@ -8,11 +8,43 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
+from formats_table import Row, table
 
 from interp_cli.errors import MissingToolError
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 
 WHEEL = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+_proved = pytest.StashKey[list[Row]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--formats", type=Path, metavar="FILE", help="write the table of proved formats (docs/formats.md)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_proved] = []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    file: Path | None = session.config.getoption("--formats")
+    if file is not None:
+        file.write_text(table(session.config.stash[_proved]), encoding="utf-8")
+
+
+Proved = Callable[..., None]
+
+
+@pytest.fixture
+def proved(request: pytest.FixtureRequest) -> Proved:
+    """proved("Rates", "24 to 60", "ffprobe", "60/1", ffmpeg=...): a row of docs/formats.md; the last line of a test."""
+
+    def add(group: str, case: str, oracle: str, result: str, *, ffmpeg: Ffmpeg | None = None) -> None:
+        program = ".".join(map(str, ffmpeg.version)) if ffmpeg else ""
+        request.config.stash[_proved].append(Row(group, case, oracle, result, program))
+
+    return add
 
 
 def _programs() -> dict[str, str]:
