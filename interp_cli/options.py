@@ -62,6 +62,13 @@ class AudioInSlowMotion(StrEnum):
     DROP = "drop"
 
 
+class Dedup(StrEnum):
+    """What becomes of source frames that only repeat the one before them."""
+
+    AUTO = "auto"  # where the picture moves on either side, frames are made in their place (see engine/repeats.py)
+    OFF = "off"
+
+
 class ProgressStyle(StrEnum):
     """How progress is told on standard error."""
 
@@ -85,6 +92,7 @@ class EngineOptions:
     scale: Scale = Scale.AUTO
     scene_detect: bool = True
     scene_threshold: float = 0.3  # see engine/scenes.py for what is compared
+    dedup: Dedup = Dedup.AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

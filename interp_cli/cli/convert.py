@@ -119,6 +119,9 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
     output = values["output"]
     if len(inputs) > 1 and output is not None and not is_folder(output):
         raise UsageError(f"{len(inputs)} inputs cannot all become {output}: give a folder with -o, such as {output}/")
+    for name in ("scenes-in", "scenes-out"):
+        if len(inputs) > 1 and values[name.replace("-", "_")] is not None:
+            raise UsageError(f"--{name} is about one video, and {len(inputs)} are given: do them one by one")
     if output is not None and is_folder(output) and not values["dry_run"]:
         make_folder(output)
     template = Job(
@@ -134,6 +137,8 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
         fresh=values["fresh"],
         engine=shared.engine_of(values),
         encode=shared.encode_of(values),
+        scenes_in=values["scenes_in"],
+        scenes_out=values["scenes_out"],
         limits=shared.limits_of(values),
         ffmpeg=values["ffmpeg"],
     )

@@ -23,6 +23,7 @@ from interp_cli.cli.grammar import (
 from interp_cli.options import (
     AudioInSlowMotion,
     Codec,
+    Dedup,
     EncodeOptions,
     EngineOptions,
     InputLimits,
@@ -76,12 +77,28 @@ engine_options = together(
     ),
 )  # fmt: skip
 
+scene_threshold_option = option(
+    "--scene-threshold", section=_ENGINE, type=click.FloatRange(0, 1), default=0.3, show_default=True,
+    metavar="X", help="How different frames must be for a cut, 0 to 1; lower finds more cuts.",
+)  # fmt: skip
+scenes_out_option = option(
+    "--scenes-out", section=_RESULT, type=click.Path(), metavar="FILE",
+    help="Write the cuts as a table (CSV): the first frame after each, its time, and how different the two are.",
+)  # fmt: skip
 scene_options = together(
-    option(
-        "--scene-threshold", section=_ENGINE, type=click.FloatRange(0, 1), default=0.3, show_default=True,
-        metavar="X", help="How different frames must be for a cut, 0 to 1; lower finds more cuts.",
-    ),
+    scene_threshold_option,
     option("--no-scene-detect", section=_ENGINE, is_flag=True, help="Make frames across cuts too."),
+    option(
+        "--scenes-in", section=_ENGINE, type=click.Path(), metavar="FILE",
+        help="Take the cuts from here and look for none: a file of --scenes-out, a scene list of PySceneDetect, or the "
+        "frame number or time of the first frame of each scene, one in a line.",
+    ),
+    scenes_out_option,
+    option(
+        "--dedup", section=_ENGINE, type=choice(Dedup), default="auto", show_default=True,
+        help="Where frames only repeat the one before while the picture moves (drawings on twos, telecine), make "
+        "frames in their place; off: take them as they are.",
+    ),
 )  # fmt: skip
 
 range_options = together(
@@ -184,6 +201,7 @@ def engine_of(values: dict[str, Any], *, scene_detect: bool = True) -> EngineOpt
         scale=Scale(values["scale"]),
         scene_detect=scene_detect and not values.get("no_scene_detect"),
         scene_threshold=values.get("scene_threshold", EngineOptions().scene_threshold),
+        dedup=Dedup(values.get("dedup", Dedup.OFF)),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import interp_cli
 from interp_cli.job.prepare import Prepared
+from interp_cli.job.scenes import Cut
 from interp_cli.media.mux import Fate
 from interp_cli.media.types import MediaInfo
 from interp_cli.timeline import Timeline
@@ -58,6 +59,11 @@ def source_facts(info: MediaInfo, timeline: Timeline) -> dict[str, Any]:
         "chapters": info.chapters,
         "tags": dict(info.tags),
     }
+
+
+def cut_facts(cuts: tuple[Cut, ...]) -> list[dict[str, Any]]:
+    """Each cut: the first frame after it, its time (s), and how different the frames on either side are."""
+    return [{"frame": cut.frame, "time": exact(cut.time), "score": cut.score} for cut in cuts]
 
 
 def stream_facts(fates: tuple[Fate, ...]) -> list[dict[str, Any]]:

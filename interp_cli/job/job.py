@@ -17,6 +17,7 @@ from interp_cli.job.key import check_unchanged, key_of, stored
 from interp_cli.job.network import device_text, make_interpolator
 from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
+from interp_cli.job.scenes import Cut, cuts_of, write_table
 from interp_cli.job.segments import make_segments
 from interp_cli.job.stop import Stop
 from interp_cli.job.workdir import WorkDirectory, work_directory
@@ -42,6 +43,8 @@ class Result:
     copied: int
     made: int
     cuts: tuple[int, ...]  # source frames after which the picture cuts
+    scenes: tuple[Cut, ...]  # the same cuts, as they are written
+    repeated: int  # source frames that show the drawing of the frame before
     seconds: float  # of wall time
     device: str
     fates: tuple[Fate, ...]
@@ -65,6 +68,7 @@ class Result:
             "copied": self.copied,
             "made": self.made,
             "cuts": list(self.cuts),
+            "repeated": self.repeated,
             "seconds": round(self.seconds, 3),
             "frames_per_s": round(self.frames_per_s, 2),
             "device": self.device,
@@ -98,6 +102,8 @@ def execute(work: Prepared, *, progress: Progress | None = None, stop: Stop | No
             outside_faults(work.output, place.folder),
         ):
             result = _make(work, place, progress, stop, begun)
+            if work.job.scenes_out is not None:
+                write_table(work.job.scenes_out, result.scenes)
             done = True
     finally:
         progress.end(done=done)
@@ -130,7 +136,8 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
 
 
 def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, entry: WeightsEntry) -> Result:
-    segments = place.done.values()
+    segments, first = place.done.values(), work.numbers.start
+    scores = {first + left: score for done in segments for left, score in zip(done.cuts, done.scores, strict=True)}
     return Result(
         input=work.job.input,
         output=work.output,
@@ -141,7 +148,9 @@ def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, 
         duration=work.plan.duration,
         copied=sum(done.copied for done in segments),
         made=sum(done.made for done in segments),
-        cuts=tuple(sorted({work.numbers.start + left for done in segments for left in done.cuts})),
+        cuts=tuple(sorted(scores)),
+        scenes=cuts_of(work.timeline, scores),
+        repeated=len({frame for done in segments for frame in done.repeated}),
         seconds=time.monotonic() - begun,
         device=device,
         fates=work.fates,

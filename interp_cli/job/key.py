@@ -25,6 +25,8 @@ _ELSEWHERE = {
     "fresh",
     "limits",
     "ffmpeg",
+    "scenes_in",  # its cuts are in the key, whatever its name
+    "scenes_out",
 }  # no byte depends on it
 
 Kind = TypeVar("Kind")
@@ -47,6 +49,7 @@ def key_of(work: Prepared, *, device: str) -> dict[str, str]:
         "frames": str(work.plan.frames),
         "times": _digest([str(work.part.time_base), *map(str, work.part.pts), str(work.part.end_pts)]),
         "segments": _digest(bounds),
+        "cuts": "looked for" if work.cuts is None else f"{len(work.cuts)} given, {_digest(sorted(work.cuts))}",
         "weights": work.weights.sha256,
         "encoder": json.dumps(
             work.encoding.output_options(width=video.width, height=video.height, sar=video.sar), sort_keys=True
@@ -72,9 +75,11 @@ def check_unchanged(work: Prepared) -> None:
 
 
 def stored(job: Job) -> dict[str, Any]:
-    """`job` as plain values, with the full name of its input."""
+    """`job` as plain values, with the full names of its files."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(job), default=str))
-    return {**values, "input": os.path.abspath(job.input), "protected": [], "fresh": False}  # noqa: PTH100
+    names = {name: values[name] for name in ("input", "scenes_in", "scenes_out") if values[name] is not None}
+    full = {name: os.path.abspath(path) for name, path in names.items()}  # noqa: PTH100
+    return {**values, **full, "protected": [], "fresh": False}
 
 
 def restored(values: Mapping[str, Any]) -> Job:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from interp_cli.errors import InputError
+from interp_cli.errors import InputError, UsageError
 from interp_cli.job.output import check_input, check_output, is_folder, result_path
+from interp_cli.job.scenes import check_table, read_cuts
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.mux import Fate, container_for, stream_fates
@@ -49,6 +50,8 @@ class Job:
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
     engine: EngineOptions = field(default_factory=EngineOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    scenes_in: str | None = None  # a list of cuts, to be believed
+    scenes_out: str | None = None  # where the cuts are written
     limits: InputLimits = field(default_factory=InputLimits)
     ffmpeg: str | None = None
 
@@ -92,6 +95,7 @@ class Prepared:
     encoding: Encoding
     fates: tuple[Fate, ...]
     weights: WeightsEntry
+    cuts: frozenset[int] | None  # frames of `part` before a cut, where they were given
 
     @property
     def trim(self) -> tuple[Fraction, Fraction] | None:
@@ -156,6 +160,9 @@ def prepare(job: Job) -> Prepared:
         check_mode(plan.targets(), job.engine.mode)
     output = result_path(job.input, job.output, rate=rate.value, slow=job.slow, codec=job.encode.codec)
     check_output(output, inputs=(job.input, *job.protected), overwrite=job.overwrite, fresh=job.fresh)
+    check_table(
+        job.scenes_out, inputs=(job.input, job.scenes_in, *job.protected), overwrite=job.overwrite, result=output
+    )
     container = container_for(output)
     return Prepared(
         job=job,
@@ -172,7 +179,16 @@ def prepare(job: Job) -> Prepared:
         encoding=choose_encoding(info, job.encode, container=container, ffmpeg=ffmpeg),
         fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
         weights=weights,
+        cuts=_given_cuts(job, timeline, numbers),
     )
+
+
+def _given_cuts(job: Job, timeline: Timeline, numbers: range) -> frozenset[int] | None:
+    if job.scenes_in is None:
+        return None
+    if not job.engine.scene_detect:
+        raise UsageError("--scenes-in names cuts, and --no-scene-detect makes frames across them: give one of the two")
+    return frozenset(left - numbers.start for left in read_cuts(job.scenes_in, timeline))
 
 
 def _identity(path: str) -> Identity:
