@@ -4,7 +4,8 @@ Two motions are tried: none, and that of most of the frame (the median, which a 
 judged like the flow itself, by how much the two frames differ once they are moved to t: on means of 2 x 2 px of the
 first plane, averaged over 5 x 5 of those. Where the flow's difference exceeds `GAIN` times the better motion's by
 `LEAST` code values (of 8 bits) its frame begins to show, at twice that margin it shows alone. The frame of a motion is
-(1 - t) of the moved left frame and t of the moved right one. Where nothing explains the frames, nothing changes.
+(1 - t) of the moved left frame and t of the moved right one. Where nothing explains the frames, nothing changes; nor
+where the left frame differs from its surroundings by less than `TEXTURE`, for flat areas agree by chance.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from interp_cli.model.warp import warp
 
 GAIN = 1.75
 LEAST = 3.0  # code values of 8 bits
+TEXTURE = 9.0  # code values of 8 bits
 SEEN_AT = (2, 2)  # px
 _REACH = 2  # samples to either side that count
 _SLOWEST = 0.25  # px: a slower motion is none
@@ -72,6 +74,11 @@ class _Ends:
             a, b = warp(a, flow, unit=(-t, -t)), warp(b, flow, unit=(1 - t, 1 - t))
         return _seen((a - b).abs_())
 
+    def texture(self) -> Tensor:
+        """How much the left frame differs from its own surroundings, as `own` is measured."""
+        a = self.small[0]
+        return _seen((a - _seen(a)).abs_())
+
     def shown(self, made: Tensor, weight: Tensor, motion: tuple[float, float], t: float, *, chroma: bool) -> Tensor:
         """`made` with as much of the moved frames as `weight` says: only where that is not 0 are they looked up."""
         a, b = (self.left.chroma, self.right.chroma) if chroma else (self.left.full, self.right.full)
@@ -101,6 +108,7 @@ def _rethought(
     rest, full, chroma = ends.apart((0.0, 0.0), t), made.full, made.chroma
     moved = rest if motion == (0.0, 0.0) else ends.apart(motion, t)
     weight = ((own - GAIN * torch.minimum(rest, moved) - least) / least).clamp_(0, 1)
+    weight = weight * (ends.texture() >= TEXTURE / LEAST * least)
     for v, weights in (((0.0, 0.0), weight * (rest <= moved)), (motion, weight * (moved < rest))):
         if not bool(weights.any()):
             continue
