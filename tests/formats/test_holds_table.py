@@ -12,6 +12,8 @@ from fakes import FakeNetwork, LinearBlend
 
 from interp_cli.engine.interpolate import Interpolator
 from interp_cli.engine.overlay import Overlays
+from interp_cli.job.key import restored, stored
+from interp_cli.job.prepare import Job
 from interp_cli.media.types import Color, Planes, pixel_format
 from interp_cli.options import EngineOptions, Mode, Tta
 from interp_cli.timeline import Target
@@ -204,3 +206,25 @@ def test_unrelated_frames_are_blended_as_before(proved: Proved) -> None:
     mean = (frames[LEFT].data[0].astype(int) + frames[LEFT + 1].data[0]) / 2
     np.testing.assert_allclose(out.data[0], mean, atol=0.5)
     proved("Overlays and doubt", "two frames that nothing explains", "their mean", "the nearest code values")
+
+
+@pytest.mark.parametrize("mode", [Mode.DIRECT, Mode.BISECT])
+def test_a_segment_that_begins_at_its_look_back_makes_the_same_frames(mode: Mode, proved: Proved) -> None:
+    frames, results = clip(noise=2), []
+    wanted = [Target(n=k, pts=k, left=LEFT + k // 4, t=Fraction(k % 4, 4)) for k in range(8)]
+    for first in (0, LEFT - Overlays.LOOKBACK):
+        e = Interpolator(FakeNetwork((SPEED, 0)), options=EngineOptions(mode=mode))
+        results.append(list(e.run(iter(frames[first:]), wanted, color=Color(), first_source=first)))
+    for a, b in zip(*results, strict=True):
+        for x, y in zip(a.data, b.data, strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert e.made == 6
+    proved("Overlays and doubt", f"a run from the look-back on, {mode}", "the run from the first frame on", "equal")
+
+
+def test_the_option_is_in_the_key_of_a_job_and_comes_back_on_resume(proved: Proved) -> None:
+    job = Job(input="a.mp4", output=None, engine=EngineOptions(overlay_hold=False))
+    again = restored(stored(job))
+    assert again.engine.overlay_hold is False
+    assert "overlay_hold" in stored(job)["engine"]
+    proved("Overlays and doubt", "--no-overlay-hold in a kept job", "the option given", "the same")
