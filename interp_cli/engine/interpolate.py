@@ -179,6 +179,8 @@ class _Window:
         for old in [n for n in self._held if n < number]:
             del self._held[old]
         self._wanted = number
+        if self._overlays is not None:
+            self._overlays.forget_before(number)
 
     def _read(self) -> None:
         planes = next(self._frames, None)

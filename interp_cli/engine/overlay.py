@@ -46,15 +46,21 @@ class Overlays:
     def __init__(self) -> None:
         self._lumas: dict[int, Luma] = {}
         self._masks: dict[int, Mask | None] = {}
+        self._wanted = 0
 
     def add(self, number: int, planes: Planes) -> None:
         """Source frame `number`."""
-        self._lumas[number] = (planes.data[0] >> (planes.format.depth - 8)).astype(np.uint8)
+        if number >= self._wanted - self.LOOKBACK:
+            self._lumas[number] = (planes.data[0] >> (planes.format.depth - 8)).astype(np.uint8)
 
-    def between(self, left: int) -> Mask | None:
-        """Where an overlay is in frames `left` and `left + 1`, which was the last added or is among the few before."""
+    def forget_before(self, left: int) -> None:
+        """Let go of the frames that no pair from `left` on looks back to."""
+        self._wanted = left
         for old in [n for n in self._lumas if n < left - self.LOOKBACK]:
             del self._lumas[old]
+
+    def between(self, left: int) -> Mask | None:
+        """Where an overlay is in frames `left` and `left + 1`, both of which were added and not forgotten."""
         if left not in self._masks:
             self._masks = {left: _mask(*self._windows(left))}
         return self._masks[left]

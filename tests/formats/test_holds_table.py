@@ -228,3 +228,12 @@ def test_the_option_is_in_the_key_of_a_job_and_comes_back_on_resume(proved: Prov
     assert again.engine.overlay_hold is False
     assert "overlay_hold" in stored(job)["engine"]
     proved("Overlays and doubt", "--no-overlay-hold in a kept job", "the option given", "the same")
+
+
+def test_no_more_than_the_look_back_is_held_in_a_long_passage_of_copies(proved: Proved) -> None:
+    frames, finder = clip(), Overlays()
+    for n in range(100):
+        finder.forget_before(n)
+        finder.add(n, frames[n % COUNT])
+        assert len(finder._lumas) <= Overlays.LOOKBACK + 1
+    proved("Overlays and doubt", "a hundred frames of which none is asked for", "the look-back", "9 planes held")
