@@ -85,6 +85,7 @@ class EngineOptions:
     scale: Scale = Scale.AUTO
     scene_detect: bool = True
     scene_threshold: float = 0.3  # see engine/scenes.py for what is compared
+    overlay_hold: bool = True  # what stands still on top of what moves is not moved: see engine/overlay.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,10 @@ scene_options = together(
         metavar="X", help="How different frames must be for a cut, 0 to 1; lower finds more cuts.",
     ),
     option("--no-scene-detect", section=_ENGINE, is_flag=True, help="Make frames across cuts too."),
+    option(
+        "--no-overlay-hold", section=_ENGINE, is_flag=True,
+        help="Do not look for logos and subtitles to keep still.",
+    ),
 )  # fmt: skip
 
 range_options = together(
@@ -183,6 +187,7 @@ def engine_of(values: dict[str, Any], *, scene_detect: bool = True) -> EngineOpt
         tta=Tta(values["tta"]),
         scale=Scale(values["scale"]),
         scene_detect=scene_detect and not values.get("no_scene_detect"),
+        overlay_hold=not values.get("no_overlay_hold"),
         scene_threshold=values.get("scene_threshold", EngineOptions().scene_threshold),
     )
 

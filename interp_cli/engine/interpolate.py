@@ -8,6 +8,7 @@ import torch
 
 from interp_cli.engine.levels import check_mode, choose_mode, level
 from interp_cli.engine.making import Job, Maker, Source
+from interp_cli.engine.overlay import Mask, Overlays
 from interp_cli.engine.scenes import CutDetector, thumbnail
 from interp_cli.engine.still import same
 from interp_cli.engine.way import network_dtype
@@ -71,7 +72,7 @@ class Interpolator:
         `CutDetector.LOOKAHEAD` frames are held. Raises InputError when the source ends before a target's left frame,
         UsageError when bisection cannot reach a target's t, DeviceError when there is no memory for one frame.
         """
-        window = _Window(frames, first_source, self._detector())
+        window = _Window(frames, first_source, self._detector(), self._overlays())
         waiting: list[Planes | Job] = []
         jobs = 0
         for target in targets:
@@ -93,6 +94,9 @@ class Interpolator:
     def _detector(self) -> CutDetector | None:
         return CutDetector(self.options.scene_threshold) if self.options.scene_detect else None
 
+    def _overlays(self) -> Overlays | None:
+        return Overlays() if self.hold_still and self.options.overlay_hold else None
+
     def _decide(self, window: _Window, target: Target) -> Planes | Job:
         """A copy where there is nothing to make, else the job of making the target's frame."""
         window.forget_before(target.left)
@@ -107,7 +111,7 @@ class Interpolator:
             level(target.t)
         self._maker.batch_for(left.planes)
         self.made += 1
-        return Job(left, right, target.t, target.pts)
+        return Job(left, right, target.t, target.pts, window.overlay(target.left))
 
     def _hold(self, window: _Window, number: int, left: Source, right: Source) -> bool:
         if window.is_cut(number):
@@ -134,8 +138,11 @@ class Interpolator:
 class _Window:
     """The source frames that are in use, read as far as needed."""
 
-    def __init__(self, frames: Iterator[Planes], first: int, detector: CutDetector | None) -> None:
+    def __init__(
+        self, frames: Iterator[Planes], first: int, detector: CutDetector | None, overlays: Overlays | None
+    ) -> None:
         self._frames, self._next, self._detector = frames, first, detector
+        self._overlays = overlays
         self._first = first  # number of the detector's first frame
         self._held: dict[int, Source] = {}
         self._repeats: dict[int, bool] = {}
@@ -163,11 +170,17 @@ class _Window:
             self._repeats = {number: equal}
         return self._repeats[number]
 
+    def overlay(self, left: int) -> Mask | None:
+        """Where something stands still before what moves, between frames `left` and `left + 1`."""
+        return None if self._overlays is None else self._overlays.between(left)
+
     def forget_before(self, number: int) -> None:
         """Let go of the frames before `number`."""
         for old in [n for n in self._held if n < number]:
             del self._held[old]
         self._wanted = number
+        if self._overlays is not None:
+            self._overlays.forget_before(number)
 
     def _read(self) -> None:
         planes = next(self._frames, None)
@@ -178,6 +191,8 @@ class _Window:
             return
         if self._next >= self._wanted:
             self._held[self._next] = Source(planes)
+        if self._overlays is not None:
+            self._overlays.add(self._next, planes)
         self._next += 1
         if self._detector is not None:
             self._detector.add(thumbnail(planes))

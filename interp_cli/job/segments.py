@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from interp_cli.engine.overlay import Overlays
 from interp_cli.engine.scenes import CutDetector
 from interp_cli.errors import FfmpegError, InputError
 from interp_cli.job.key import check_unchanged
@@ -97,8 +98,8 @@ class _Shared:
 
 
 def _seen(work: Prepared, segment: Segment) -> range:
-    """The source frames, counted from the first one used, that decide the frames of `segment`, cuts included."""
-    first = max(0, segment.first_source - CutDetector.LOOKBACK)
+    """The source frames, counted from the first one used, that decide `segment`'s frames, its cuts and overlays."""
+    first = max(0, segment.first_source - max(CutDetector.LOOKBACK, Overlays.LOOKBACK))
     return range(first, min(len(work.part), segment.last_source + CutDetector.LOOKAHEAD + 1))
 
 
