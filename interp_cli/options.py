@@ -93,6 +93,7 @@ class EngineOptions:
     scene_detect: bool = True
     scene_threshold: float = 0.3  # see engine/scenes.py for what is compared
     dedup: Dedup = Dedup.AUTO
+    overlay_hold: bool = True  # what stands still on top of what moves is not moved: see engine/overlay.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

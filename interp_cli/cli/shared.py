@@ -99,6 +99,10 @@ scene_options = together(
         help="Where frames only repeat the one before while the picture moves (drawings on twos, telecine), make "
         "frames in their place; off: take them as they are.",
     ),
+    option(
+        "--no-overlay-hold", section=_ENGINE, is_flag=True,
+        help="Do not look for logos and subtitles to keep still.",
+    ),
 )  # fmt: skip
 
 range_options = together(
@@ -200,6 +204,7 @@ def engine_of(values: dict[str, Any], *, scene_detect: bool = True) -> EngineOpt
         tta=Tta(values["tta"]),
         scale=Scale(values["scale"]),
         scene_detect=scene_detect and not values.get("no_scene_detect"),
+        overlay_hold=not values.get("no_overlay_hold"),
         scene_threshold=values.get("scene_threshold", EngineOptions().scene_threshold),
         dedup=Dedup(values.get("dedup", Dedup.OFF)),
     )

@@ -86,7 +86,7 @@ class Interpolator:
         hold. Raises InputError when the source ends before a target's left frame, UsageError when bisection cannot
         reach a target's t, DeviceError when there is no memory for one frame.
         """
-        sight = Sight.of(self.options, given_cuts=cuts is not None)
+        sight = Sight.of(self.options, given_cuts=cuts is not None, hold_still=self.hold_still)
         threshold = self.options.scene_threshold
         window = Window(frames, first_source, sight=sight, threshold=threshold, given_cuts=cuts, longest=longest)
         waiting: list[Planes | Job] = []
@@ -127,7 +127,7 @@ class Interpolator:
             t = nearest(t)
         self._maker.batch_for(left.planes)
         self.made += 1
-        return Job(left, right, t, target.pts)
+        return Job(left, right, t, target.pts, window.overlay(drawing))
 
     def _hold(self, window: Window, number: int, left: Source, right: Source) -> bool:
         return window.is_cut(number) or (self.hold_still and window.repeats(number, left, right))

@@ -1,9 +1,10 @@
-"""What is remembered of a source frame to decide on cuts and repeats. Imports no torch."""
+"""What is remembered of a source frame to decide on cuts, repeats and overlays. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interp_cli.engine.overlay import Luma, Overlays, luma
 from interp_cli.engine.repeats import LONGEST, Cells, RepeatDetector, cells
 from interp_cli.engine.scenes import CutDetector, Thumbnail, thumbnail
 from interp_cli.media.types import Planes
@@ -17,6 +18,7 @@ class Look:
     pts: int  # ticks
     thumbnail: Thumbnail | None
     cells: Cells | None
+    luma: Luma | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +31,22 @@ class Sight:
 
     cuts: bool  # by looking; cuts that are given need no look
     repeats: bool
+    overlays: bool
 
     @classmethod
-    def of(cls, options: EngineOptions, *, given_cuts: bool) -> Sight:
+    def of(cls, options: EngineOptions, *, given_cuts: bool, hold_still: bool = True) -> Sight:
         """What `options` ask for."""
-        return cls(cuts=options.scene_detect and not given_cuts, repeats=options.dedup is Dedup.AUTO)
+        return cls(
+            cuts=options.scene_detect and not given_cuts,
+            repeats=options.dedup is Dedup.AUTO,
+            overlays=options.overlay_hold and hold_still,
+        )
 
     @property
     def back(self) -> int:
         """Frames before."""
-        return self.repeats * RepeatDetector.LOOKBACK + self.cuts * CutDetector.LOOKBACK
+        drawings = self.repeats * RepeatDetector.LOOKBACK + self.cuts * CutDetector.LOOKBACK
+        return max(drawings, self.overlays * Overlays.LOOKBACK)
 
     @property
     def used(self) -> int:
@@ -52,4 +60,9 @@ class Sight:
 
     def look(self, planes: Planes) -> Look:
         """What is to be remembered of a frame."""
-        return Look(planes.pts, thumbnail(planes) if self.cuts else None, cells(planes) if self.repeats else None)
+        return Look(
+            planes.pts,
+            thumbnail(planes) if self.cuts else None,
+            cells(planes) if self.repeats else None,
+            luma(planes) if self.overlays else None,
+        )

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from interp_cli.engine.look import Look, Sight
 from interp_cli.engine.making import Source
+from interp_cli.engine.overlay import Mask, Overlays
 from interp_cli.engine.repeats import RepeatDetector
 from interp_cli.engine.scenes import CutDetector
 from interp_cli.engine.still import same
@@ -37,6 +38,7 @@ class Window:
         self._first = first  # number of the detectors' first frame
         self._cuts = CutDetector(threshold) if sight.cuts else None
         self._drawings = RepeatDetector() if sight.repeats else None
+        self._overlays = Overlays() if sight.overlays else None
         self._given_cuts, self._longest = given_cuts, longest
         self._held: dict[int, Source] = {}
         self._pts: dict[int, int] = {}
@@ -91,6 +93,10 @@ class Window:
             self._held.pop(repeat, None)
         return self._drawing
 
+    def overlay(self, drawing: range) -> Mask | None:
+        """Where something stands still before what moves, between `drawing` and the next one, which was read."""
+        return None if self._overlays is None else self._overlays.between(drawing.stop - 1)
+
     def within(self, drawing: range, target: Target) -> Fraction:
         """The time of `target`, whose left frame is one of `drawing`, between that and the next drawing, in [0, 1)."""
         if len(drawing) == 1:
@@ -108,6 +114,8 @@ class Window:
         self._forget_before(self.drawing(number).start)
 
     def _forget_before(self, number: int) -> None:
+        if self._overlays is not None:
+            self._overlays.forget_before(number)
         for old in [n for n in self._held if n < number]:
             del self._held[old]
 
@@ -145,3 +153,5 @@ class Window:
             self._cuts.add(seen.thumbnail)
         if self._drawings is not None and seen.cells is not None:
             self._drawings.add(seen.cells)
+        if self._overlays is not None and seen.luma is not None:
+            self._overlays.add(self._next - 1, seen.luma)
