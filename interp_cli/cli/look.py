@@ -10,7 +10,7 @@ import click
 
 import interp_cli
 from interp_cli.cli import shared
-from interp_cli.cli.grammar import VfiCommand
+from interp_cli.cli.grammar import PLAIN_RATE, VfiCommand, option
 from interp_cli.errors import VfiError, printable
 
 WANTED_ENCODERS = (
@@ -29,6 +29,10 @@ WANTED_ENCODERS = (
 
 @click.command(cls=VfiCommand)
 @click.argument("path", metavar="IN", type=click.Path())
+@option(
+    "--input-fps", "picture_rate", type=PLAIN_RATE, metavar="R",
+    help="Frames per second of pictures.  [default: 24]",
+)  # fmt: skip
 @shared.limit_options
 @shared.ffmpeg_option
 @shared.json_option
@@ -36,8 +40,11 @@ WANTED_ENCODERS = (
 def probe(path: str, ffmpeg: str | None, as_json: bool, **values: Any) -> int:
     """Show what a video holds: streams, colour, and the true rate and length from its packets.
 
+    A folder, a numbered pattern or a glob of pictures is a video too.
+
     \b
       vfi probe clip.mp4
+      vfi probe 'shots/f_%04d.png' --input-fps 25
       vfi probe clip.mp4 --json
     """
     from interp_cli.cli.text import source_lines
@@ -49,7 +56,7 @@ def probe(path: str, ffmpeg: str | None, as_json: bool, **values: Any) -> int:
 
     check_input(path)
     found = find_ffmpeg(ffmpeg)
-    info = look_at(path, ffmpeg=found, limits=shared.limits_of(values))
+    info = look_at(path, ffmpeg=found, limits=shared.limits_of(values), picture_rate=values["picture_rate"])
     timeline = scan(info, ffmpeg=found)
     if as_json:
         click.echo(json.dumps(source_facts(info, timeline)))
