@@ -10,7 +10,7 @@ import click
 
 import interp_cli
 from interp_cli.cli import shared
-from interp_cli.cli.grammar import VfiCommand, option
+from interp_cli.cli.grammar import PLAIN_RATE, VfiCommand, option
 from interp_cli.errors import VfiError, printable
 
 WANTED_ENCODERS = (
@@ -33,6 +33,10 @@ WANTED_ENCODERS = (
 @shared.scenes_out_option
 @option("-y", "--overwrite", is_flag=True, help="Replace a file of cuts that exists already.")
 @shared.scene_threshold_option
+@option(
+    "--input-fps", "picture_rate", type=PLAIN_RATE, metavar="R",
+    help="Frames per second of pictures.  [default: 24]",
+)  # fmt: skip
 @shared.limit_options
 @shared.ffmpeg_option
 @shared.json_option
@@ -40,8 +44,11 @@ WANTED_ENCODERS = (
 def probe(path: str, ffmpeg: str | None, as_json: bool, **values: Any) -> int:
     """Show what a video holds: streams, colour, and the true rate and length from its packets.
 
+    A folder, a numbered pattern or a glob of pictures is a video too.
+
     \b
       vfi probe clip.mp4
+      vfi probe 'shots/f_%04d.png' --input-fps 25
       vfi probe clip.mp4 --json
       vfi probe clip.mp4 --scenes-out cuts.csv
     """
@@ -57,7 +64,7 @@ def probe(path: str, ffmpeg: str | None, as_json: bool, **values: Any) -> int:
     table = values["scenes_out"]
     check_table(table, inputs=(path,), overwrite=values["overwrite"], result=None)
     found = find_ffmpeg(ffmpeg)
-    info = look_at(path, ffmpeg=found, limits=shared.limits_of(values))
+    info = look_at(path, ffmpeg=found, limits=shared.limits_of(values), picture_rate=values["picture_rate"])
     timeline = scan(info, ffmpeg=found)
     facts, lines = source_facts(info, timeline), list(source_lines(info, timeline))
     if values["scenes"] or table is not None:

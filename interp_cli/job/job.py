@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,10 +21,12 @@ from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
 from interp_cli.job.scenes import Cut, cuts_of, write_table
 from interp_cli.job.segments import make_segments
+from interp_cli.job.sequence import check_frames, make_folder_of, publish_frames
 from interp_cli.job.stop import Stop
 from interp_cli.job.workdir import WorkDirectory, work_directory
 from interp_cli.media.mux import Fate, mux
 from interp_cli.media.probe import probe, scan
+from interp_cli.media.rendering import PICTURES, render
 from interp_cli.progress import Progress, Silent
 from interp_cli.weights import WeightsEntry
 
@@ -92,11 +96,14 @@ def execute(work: Prepared, *, progress: Progress | None = None, stop: Stop | No
     begun = time.monotonic()
     asked = stored(replace(work.job, output=os.path.abspath(work.output)))  # noqa: PTH100 - a text
     how: dict[str, Any] = {"job": asked, "fresh": work.job.fresh, "segments": len(work.plan.segments), "stop": stop}
-    done = False
+    how |= {"last": work.last_file, "kept": not work.job.temporary}
+    done = made = False
     try:
         with stop.deferred():  # torch is imported, whose C code would print what interrupts it
             key = key_of(work, device=device_text(work.job.engine))
         stop.check()
+        if work.container == "image2":
+            made = make_folder_of(work.output)
         with (
             work_directory(work.output, key=key, **how) as place,
             outside_faults(work.output, place.folder),
@@ -107,6 +114,9 @@ def execute(work: Prepared, *, progress: Progress | None = None, stop: Stop | No
             done = True
     finally:
         progress.end(done=done)
+        if made and not done:
+            with suppress(OSError):  # something is kept in it
+                work.output.parent.rmdir()
     return result
 
 
@@ -125,14 +135,28 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
     told = {"input": work.job.input, "output": str(work.output), "rate": exact(work.plan.rate)}
     progress.start(frames=work.plan.frames, done=before, **told)
     make_segments(work, place, interpolator, progress=progress, stop=stop)
-    finished = place.folder / f"result{work.output.suffix}"
+    suffix = work.output.suffix if re.fullmatch(r"\.\w+", work.output.suffix) else ""
+    finished = place.folder / (PICTURES if work.container == "image2" else f"result{suffix or '.video'}")
     _join(work, place, finished)
     check_unchanged(work)
+    if work.container == "image2":
+        _publish_pictures(work, place, finished, stop)
+        return _result(work, place, begun, device=device, entry=entry)
     _check(work, finished)
     stop.check()
     place.about_to_publish(finished)
     publish(finished, work.output, overwrite=work.job.overwrite)
     return _result(work, place, begun, device=device, entry=entry)
+
+
+def _publish_pictures(work: Prepared, place: WorkDirectory, folder: Path, stop: Stop) -> None:
+    video = work.info.video
+    size = (video.height, video.width) if video.rotation % 180 else (video.width, video.height)
+    finished = check_frames(folder, frames=work.plan.frames, size=size)
+    stop.check()
+    with stop.deferred():  # all of them or none
+        place.about_to_publish(*finished)
+        publish_frames(finished, work.output, overwrite=work.job.overwrite)
 
 
 def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, entry: WeightsEntry) -> Result:
@@ -159,8 +183,12 @@ def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, 
 
 
 def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
+    segments = [(place.segment(segment.k), len(segment.targets)) for segment in work.plan.segments]
+    if work.rendering is not None:
+        render(segments, work.rendering, finished, ffmpeg=work.ffmpeg, rate=work.plan.rate)
+        return
     mux(
-        [(place.segment(segment.k), len(segment.targets)) for segment in work.plan.segments],
+        segments,
         work.info,
         finished,
         ffmpeg=work.ffmpeg,
@@ -184,7 +212,12 @@ def _check(work: Prepared, finished: Path) -> None:
         wrong.append(f"it has {len(timeline)} frames and not {plan.frames}")
     elif abs(last - (plan.frames - 1) * frame) > rounding:
         wrong.append(f"its last frame comes after {float(last):.4f} s and not {float((plan.frames - 1) * frame):.4f} s")
-    zero = work.trim[0] if work.trim else min(max(work.info.start, Fraction(0)), work.part.start)  # what mux makes 0
+    if work.rendering is not None:
+        zero = work.part.start
+    else:
+        zero = (
+            work.trim[0] if work.trim else min(max(work.info.start, Fraction(0)), work.part.start)
+        )  # what mux makes 0
     first = (work.part.start - zero) * work.job.slow
     # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by some 20 ms;
     # MPEG-TS, whose decoding times cannot be negative, by the frames that B-frames are put off.

@@ -27,6 +27,8 @@ _ELSEWHERE = {
     "ffmpeg",
     "scenes_in",  # its cuts are in the key, whatever its name
     "scenes_out",
+    "format",
+    "temporary",
 }  # no byte depends on it
 
 Kind = TypeVar("Kind")
@@ -55,6 +57,7 @@ def key_of(work: Prepared, *, device: str) -> dict[str, str]:
             work.encoding.output_options(width=video.width, height=video.height, sar=video.sar), sort_keys=True
         ),
         "container": work.container,
+        "last step": "" if work.rendering is None else json.dumps(asdict(work.rendering), sort_keys=True),
         "streams": json.dumps([asdict(fate) for fate in work.fates], default=str),
         "device": device,
         "processor cores": str(_cores()),  # x264 splits its work by them, and other parts are other bytes
@@ -70,7 +73,7 @@ def check_unchanged(work: Prepared) -> None:
         now = Identity.of(work.info.path, content=False)
     except OSError as error:
         raise InputError(f"{work.job.input} went away while vfi was reading it ({error.strerror})") from error
-    if (now.size, now.mtime_ns) != (work.identity.size, work.identity.mtime_ns):
+    if (now.size, now.mtime_ns, now.listing) != (work.identity.size, work.identity.mtime_ns, work.identity.listing):
         raise InputError(f"{work.job.input} was changed while vfi was reading it: wait until it is complete")
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from interp_cli.errors import InputError, UsageError
-from interp_cli.job.output import check_input, check_output, is_folder, result_path
+from interp_cli.job.output import check_input, check_output, container_of, is_folder, result_path
 from interp_cli.job.scenes import check_table, read_cuts
+from interp_cli.job.sequence import existing_frames, frame_path
+from interp_cli.media.animation import gif_rate, plays_of
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
-from interp_cli.media.mux import Fate, container_for, stream_fates
+from interp_cli.media.mux import Fate, stream_fates
+from interp_cli.media.pictures import find_pictures, missing_numbers
 from interp_cli.media.probe import probe, scan
+from interp_cli.media.rendering import RENDERED, Rendering, choose_rendering
 from interp_cli.media.types import MediaInfo
 from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, InputLimits, Mode
 from interp_cli.timeline import Plan, Rate, Timeline, decimal, make_plan, parse_rate
@@ -23,6 +28,7 @@ from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
 
 _END = 1 << 20  # bytes
+_END_OF_PICTURE = 1 << 12  # bytes: there may be very many
 _BITS_PER_PIXEL = {  # of usual footage at the default quality: for an estimate of disk space, no more
     Codec.H264: 0.20,
     Codec.HEVC: 0.12,
@@ -38,7 +44,10 @@ class Job:
     """What the user asked for, for one file. Nothing in it has been checked."""
 
     input: str
-    output: str | None = None  # a file or a folder; None: a default name beside the input
+    output: str | None = None  # a file, a folder or a pattern for pictures; None: a default name beside the input
+    format: str | None = None  # of the result's container; None: what its name says
+    picture_rate: Fraction | None = None  # frames/s of still pictures; None: the default
+    temporary: bool = False  # the input or the output is a pipe, so there is nothing to go on with later
     rate: str | None = None  # as `parse_rate` reads it; None: the source's own rate
     slow: Fraction = Fraction(1)  # how many times as long the result lasts
     start: Fraction | None = None  # s after the first frame
@@ -62,11 +71,14 @@ class Identity:
 
     size: int  # bytes
     mtime_ns: int
-    ends_sha256: str  # of its first and last MiB
+    ends_sha256: str  # of its first and last MiB; of pictures, their names and the first and last 4 KiB of each
+    listing: str = ""  # of pictures: sha256 of all names, sizes and times
 
     @classmethod
     def of(cls, path: str, *, content: bool = True) -> Identity:
-        """That of a file; without `content` only by its size and time. Raises OSError."""
+        """That of a file, or of pictures; without `content` only by sizes and times. Raises OSError."""
+        if (pictures := find_pictures(path)) is not None:
+            return cls._of_pictures(pictures, content=content)
         with Path(path).open("rb") as file:
             facts = os.fstat(file.fileno())
             digest = hashlib.sha256()
@@ -75,6 +87,20 @@ class Identity:
                 file.seek(max(0, facts.st_size - _END))
                 digest.update(file.read(_END))
         return cls(size=facts.st_size, mtime_ns=facts.st_mtime_ns, ends_sha256=digest.hexdigest())
+
+    @classmethod
+    def _of_pictures(cls, pictures: tuple[str, ...], *, content: bool) -> Identity:
+        digest, listing, size, latest = hashlib.sha256(), hashlib.sha256(), 0, 0
+        for path in pictures:
+            facts, name = os.stat(path), os.fsencode(os.path.basename(path))  # noqa: PTH116, PTH119 - many files
+            listing.update(b"%s\0%d %d\0" % (name, facts.st_size, facts.st_mtime_ns))
+            size, latest = size + facts.st_size, max(latest, facts.st_mtime_ns)
+            if content:
+                with Path(path).open("rb") as file:
+                    digest.update(name + b"\0" + file.read(_END_OF_PICTURE))
+                    file.seek(max(0, facts.st_size - _END_OF_PICTURE))
+                    digest.update(file.read(_END_OF_PICTURE))
+        return cls(size=size, mtime_ns=latest, ends_sha256=digest.hexdigest(), listing=listing.hexdigest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +121,13 @@ class Prepared:
     encoding: Encoding
     fates: tuple[Fate, ...]
     weights: WeightsEntry
-    cuts: frozenset[int] | None  # frames of `part` before a cut, where they were given
+    cuts: frozenset[int] | None = None  # frames of `part` before a cut, where they were given
+    rendering: Rendering | None = None  # the last step, for results that are not muxed
+
+    @property
+    def last_file(self) -> Path:
+        """The file that gets its name last: the result, or the last of many pictures."""
+        return frame_path(self.output, self.plan.frames - 1) if self.container == "image2" else self.output
 
     @property
     def trim(self) -> tuple[Fraction, Fraction] | None:
@@ -116,7 +148,7 @@ class Prepared:
 
     def notes(self) -> list[str]:
         """What the user should know before the work begins, as sentences."""
-        said = list(self.encoding.notes)
+        said = [*self._picture_notes(), *self.encoding.notes]
         if self.rate.snapped_from is not None:
             said.append(f"--fps {self.rate.snapped_from} is taken as {self.rate.value} frames per second")
         source = self.timeline.rate
@@ -130,10 +162,30 @@ class Prepared:
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
         if self.info.video.field_order not in ("progressive", "unknown"):
             said.append(f"{self.info.path} is interlaced: its frames are used as they are, which may show combs")
-        free = shutil.disk_usage(self.output.parent).free
+        place = self.output.parent if self.output.parent.is_dir() else self.output.parent.parent
+        free = shutil.disk_usage(place).free
         if free < self.disk_bytes:
             need, have = size_text(self.disk_bytes), size_text(free)
             said.append(f"the work may need about {need} of disk space (an estimate), and {have} are free")
+        return said
+
+    def _picture_notes(self) -> list[str]:
+        """What pictures leave unsaid, and what stays beside new ones."""
+        said = []
+        if self.info.pictures and self.job.picture_rate is None:
+            shown = decimal(self.timeline.rate)
+            said.append(f"pictures have no rate: {shown} frames per second are assumed; give --input-fps if it is not")
+        if gaps := missing_numbers(self.info.pictures):
+            are = "1 number is" if gaps == 1 else f"{gaps} numbers are"
+            said.append(
+                f"{are} missing between the pictures of {self.job.input}: they are taken as one after the other"
+            )
+        if self.container == "image2":
+            ours = {frame_path(self.output, n) for n in range(self.plan.frames)}
+            if stale := [path for path in existing_frames(self.output) if path not in ours]:
+                said.append(
+                    f"{len(stale)} older pictures, such as {stale[0]}, are not replaced and stay beside the new"
+                )
         return said
 
 
@@ -143,27 +195,28 @@ def prepare(job: Job) -> Prepared:
     Raises InputError, OutputError, UsageError, MissingToolError, WeightsError, FfmpegError.
     """
     check_input(job.input)
+    checks: dict[str, Any] = {"inputs": (job.input, *job.protected), "overwrite": job.overwrite, "fresh": job.fresh}
     if job.output is not None and not is_folder(job.output):
-        check_output(job.output, inputs=(job.input, *job.protected), overwrite=job.overwrite, fresh=job.fresh)
-        container_for(job.output)
+        check_output(job.output, **checks)
+        container_of(job.output, job.format)
     weights = find_weights(job.engine.model)
     ffmpeg = find_ffmpeg(job.ffmpeg)
     identity = _identity(job.input)
-    info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits)
+    info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits, picture_rate=job.picture_rate)
     timeline = scan(info, ffmpeg=ffmpeg)
     part, numbers = timeline.between(job.start, job.end)
     rate = Rate(value=timeline.rate) if job.rate is None else parse_rate(job.rate, timeline.rate)
+    output, container, rate, said = _result_of(job, rate)
+    check_output(output, **checks)
     plan = make_plan(part if job.slow == 1 else part.stretched(job.slow), rate.value)
     if job.engine.mode is Mode.BISECT:
         from interp_cli.engine.levels import check_mode
 
         check_mode(plan.targets(), job.engine.mode)
-    output = result_path(job.input, job.output, rate=rate.value, slow=job.slow, codec=job.encode.codec)
-    check_output(output, inputs=(job.input, *job.protected), overwrite=job.overwrite, fresh=job.fresh)
     check_table(
         job.scenes_out, inputs=(job.input, job.scenes_in, *job.protected), overwrite=job.overwrite, result=output
     )
-    container = container_for(output)
+    encoding, rendering = _how(job, info, output, container=container, ffmpeg=ffmpeg)
     return Prepared(
         job=job,
         identity=identity,
@@ -176,10 +229,11 @@ def prepare(job: Job) -> Prepared:
         plan=plan,
         output=output,
         container=container,
-        encoding=choose_encoding(info, job.encode, container=container, ffmpeg=ffmpeg),
+        encoding=replace(encoding, notes=(*said, *encoding.notes)),
         fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
         weights=weights,
         cuts=_given_cuts(job, timeline, numbers),
+        rendering=rendering,
     )
 
 
@@ -189,6 +243,36 @@ def _given_cuts(job: Job, timeline: Timeline, numbers: range) -> frozenset[int] 
     if not job.engine.scene_detect:
         raise UsageError("--scenes-in names cuts, and --no-scene-detect makes frames across them: give one of the two")
     return frozenset(left - numbers.start for left in read_cuts(job.scenes_in, timeline))
+
+
+def _result_of(job: Job, rate: Rate) -> tuple[Path, str, Rate, tuple[str, ...]]:
+    """(name, container, rate that it can hold, what is to be said of that) of the result."""
+
+    def name(at: Fraction) -> Path:
+        return result_path(job.input, job.output, rate=at, slow=job.slow, codec=job.encode.codec, format=job.format)
+
+    output = name(rate.value)
+    container = container_of(output, job.format)
+    if container != "gif" or gif_rate(rate.value) == rate.value:
+        return output, container, rate, ()
+    able = Rate(value=gif_rate(rate.value))
+    why = "a GIF counts in hundredths of a second, and players show none for less than two"
+    said = f"{why}: {decimal(rate.value)} frames per second become {decimal(able.value)}, and the duration stays"
+    return name(able.value), container, able, (said,)
+
+
+def _how(
+    job: Job, info: MediaInfo, output: Path, *, container: str, ffmpeg: Ffmpeg
+) -> tuple[Encoding, Rendering | None]:
+    """How the segments are compressed, and the last step if the result is made of them anew."""
+    if container not in RENDERED:
+        return choose_encoding(info, job.encode, container=container, ffmpeg=ffmpeg), None
+    plays = plays_of(info.path, info.container)
+    suffix = output.suffix.lower()
+    last = choose_rendering(info, job.encode, container=container, suffix=suffix, plays=plays, ffmpeg=ffmpeg)
+    upright = replace(info, video=replace(info.video, rotation=0))  # the last step turns the picture
+    encoding = choose_encoding(upright, EncodeOptions(codec=Codec.FFV1), container="nut", ffmpeg=ffmpeg)
+    return replace(encoding, description=last.description, notes=(*encoding.notes, *last.notes)), last
 
 
 def _identity(path: str) -> Identity:

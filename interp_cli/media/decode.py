@@ -11,6 +11,7 @@ from interp_cli.errors import InputError
 from interp_cli.media.children import Child
 from interp_cli.media.ffmpeg import Ffmpeg, Output, child, failure, source
 from interp_cli.media.formats import is_full_range_twin, working_format
+from interp_cli.media.pictures import read_pictures
 from interp_cli.media.types import MediaInfo, PixelFormat, Planes, VideoStream
 from interp_cli.timeline import Timeline
 
@@ -30,6 +31,9 @@ def decode(
     wanted = range(len(timeline)) if frames is None else frames
     if wanted.step != 1 or not 0 <= wanted.start <= wanted.stop <= len(timeline):
         raise ValueError(f"{wanted} is not a run of the {len(timeline)} frames")
+    if info.pictures:
+        yield read_pictures(info, timeline, wanted)
+        return
     output = Output("pipe:1", (f"0:{info.video.index}",), _raw_options(info.video, wanted, whole=frames is None))
     inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
     with child(ffmpeg, inputs, [output], tied=True) as running:

@@ -29,6 +29,7 @@ _HOLDS = {  # what the muxers write and players find in such files
     "avi": frozenset({Codec.H264, Codec.FFV1}),
     "nut": _ANY,
     "mpegts": frozenset({Codec.H264, Codec.HEVC}),
+    **dict.fromkeys(("gif", "apng", "yuv4mpegpipe"), frozenset()),  # made of finished frames: see rendering.py
 }
 # Quality that is hard to tell from the source; each codec's scale is its own. x265's 18 and x264's 16 reach about the
 # same quality, VP9's and AV1's 0-63 scale reaches it near 20 and 22.

@@ -166,6 +166,7 @@ class MediaInfo:
     chapters: int = 0
     start: Fraction = Fraction(0)  # s, earliest timestamp of any stream, as ffmpeg's start_time
     tags: tuple[tuple[str, str], ...] = ()
+    pictures: tuple[str, ...] = ()  # still pictures, one per frame; empty for a file of ffmpeg's
     limits: InputLimits | None = None  # that every reading of the file keeps to; None for a file of our own making
 
     @property
