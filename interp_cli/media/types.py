@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import InputError
+from interp_cli.media.hdr import Mastering
 from interp_cli.options import InputLimits
 
 
@@ -137,7 +138,8 @@ class VideoStream:
     color: Color = field(default_factory=Color)
     field_order: str = "progressive"
     rate_from_header: Fraction | None = None  # frames/s
-    mastering_metadata: bool = False  # HDR10's mastering display or content light level
+    mastering: Mastering | None = None  # HDR10's mastering display and content light level
+    dynamic_metadata: bool = False  # HDR10+ or Dolby Vision
     tags: tuple[tuple[str, str], ...] = ()
 
 
