@@ -359,3 +359,14 @@ def test_any_file_name_is_taken_literally(
     monkeypatch.chdir(tmp_path)
     Path(name).write_bytes(plain_mp4.read_bytes())
     assert len(scan(probe(name, ffmpeg=ffmpeg), ffmpeg=ffmpeg)) == 48
+
+
+def test_brackets_within_brackets_do_not_hide_what_a_stream_is() -> None:
+    stream = (
+        "  Stream #0:0[0x1]: Video: prores (HQ) (apch / 0x68637061), yuv422p10le(tv, bt709, top coded first (swapped))"
+    )
+    banner = parse_banner(["Input #0, mov, from 'file:a.mov':", f"{stream}, 1920x1080, 25 fps, 25 tbr, 12800 tbn"])
+    assert banner is not None
+    (video,) = banner.streams
+    assert (video.field_order, video.rate) == ("tb", 25)
+    assert video.color == Color(range="tv", matrix="bt709", primaries="bt709", transfer="bt709")

@@ -15,7 +15,7 @@ import click
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, RATE, Session, VfiCommand, one_of, option, together
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, printable
-from interp_cli.options import AudioInSlowMotion, ProgressStyle
+from interp_cli.options import AudioInSlowMotion, Deinterlace, ProgressStyle
 from interp_cli.progress import Progress, make_progress
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _COMMON = [
     shared.limit_options,
     shared.engine_options,
     shared.scene_options,
+    shared.deinterlace_option,
     shared.encode_options,
     shared.ffmpeg_option,
     shared.stall_option,
@@ -130,6 +131,7 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
         end=values["end"],
         audio=not values["no_audio"],
         slow_audio=AudioInSlowMotion(values.get("audio", "stretch")),
+        deinterlace=Deinterlace(values["deinterlace"]),
         overwrite=values["overwrite"],
         fresh=values["fresh"],
         engine=shared.engine_of(values),

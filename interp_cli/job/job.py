@@ -130,18 +130,18 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
 
 
 def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, entry: WeightsEntry) -> Result:
-    segments = place.done.values()
+    segments, per_frame = place.done.values(), 2 if work.fields else 1
     return Result(
         input=work.job.input,
         output=work.output,
-        source_rate=work.timeline.rate,
+        source_rate=work.source_rate,
         rate=work.plan.rate,
-        source_frames=len(work.part),
+        source_frames=-(-len(work.part) // per_frame),
         frames=work.plan.frames,
         duration=work.plan.duration,
         copied=sum(done.copied for done in segments),
         made=sum(done.made for done in segments),
-        cuts=tuple(sorted({work.numbers.start + left for done in segments for left in done.cuts})),
+        cuts=tuple(sorted({(work.numbers.start + left) // per_frame for done in segments for left in done.cuts})),
         seconds=time.monotonic() - begun,
         device=device,
         fates=work.fates,

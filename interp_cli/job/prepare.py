@@ -13,10 +13,19 @@ from interp_cli.errors import InputError
 from interp_cli.job.output import check_input, check_output, is_folder, result_path
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
+from interp_cli.media.fields import cannot_deinterlace, is_interlaced
 from interp_cli.media.mux import Fate, container_for, stream_fates
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import MediaInfo
-from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, InputLimits, Mode
+from interp_cli.options import (
+    AudioInSlowMotion,
+    Codec,
+    Deinterlace,
+    EncodeOptions,
+    EngineOptions,
+    InputLimits,
+    Mode,
+)
 from interp_cli.timeline import Plan, Rate, Timeline, decimal, make_plan, parse_rate
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
@@ -44,6 +53,7 @@ class Job:
     end: Fraction | None = None  # s after the first frame
     audio: bool = True
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH
+    deinterlace: Deinterlace = Deinterlace.AUTO
     overwrite: bool = False
     fresh: bool = False  # start over where an earlier run was ended
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
@@ -82,7 +92,9 @@ class Prepared:
     identity: Identity  # of the input, taken before it was read
     ffmpeg: Ffmpeg
     info: MediaInfo
-    timeline: Timeline  # of the whole file
+    stored: Timeline  # of all frames that the file holds
+    timeline: Timeline  # the same; of their fields, where those become frames
+    fields: bool  # every field of the source becomes a whole frame, and counts as a source frame
     part: Timeline  # of the frames that are used, at their own times
     numbers: range  # of those frames in the file
     rate: Rate
@@ -92,6 +104,11 @@ class Prepared:
     encoding: Encoding
     fates: tuple[Fate, ...]
     weights: WeightsEntry
+
+    @property
+    def source_rate(self) -> Fraction:
+        """Of the frames that the file holds, frames/s."""
+        return self.stored.rate
 
     @property
     def trim(self) -> tuple[Fraction, Fraction] | None:
@@ -115,7 +132,7 @@ class Prepared:
         said = list(self.encoding.notes)
         if self.rate.snapped_from is not None:
             said.append(f"--fps {self.rate.snapped_from} is taken as {self.rate.value} frames per second")
-        source = self.timeline.rate
+        source = self.source_rate
         if self.job.slow == 1 and self.rate.value <= source:
             fewer = "no more" if self.rate.value == source else "fewer"
             said.append(f"{decimal(self.rate.value)} frames per second is {fewer} than the source's {decimal(source)}")
@@ -124,13 +141,24 @@ class Prepared:
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
             elif fate.action == "drop":
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
-        if self.info.video.field_order not in ("progressive", "unknown"):
-            said.append(f"{self.info.path} is interlaced: its frames are used as they are, which may show combs")
+        said += self._of_fields()
         free = shutil.disk_usage(self.output.parent).free
         if free < self.disk_bytes:
             need, have = size_text(self.disk_bytes), size_text(free)
             said.append(f"the work may need about {need} of disk space (an estimate), and {have} are free")
         return said
+
+    def _of_fields(self) -> list[str]:
+        if not is_interlaced(self.info.video):
+            return []
+        if self.fields:
+            become = f"its fields become {decimal(self.timeline.rate)} whole frames per second (bwdif)"
+            return [
+                f"{self.info.path} is interlaced: {become}, from which all else is made; --deinterlace off keeps it"
+            ]
+        reason = cannot_deinterlace(self.info.video) if self.job.deinterlace is Deinterlace.AUTO else None
+        why = f" ({reason})" if reason else ""
+        return [f"{self.info.path} is interlaced: its frames are used as they are{why}, which may show combs"]
 
 
 def prepare(job: Job) -> Prepared:
@@ -146,9 +174,11 @@ def prepare(job: Job) -> Prepared:
     ffmpeg = find_ffmpeg(job.ffmpeg)
     identity = _identity(job.input)
     info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits)
-    timeline = scan(info, ffmpeg=ffmpeg)
+    whole = scan(info, ffmpeg=ffmpeg)
+    fields = _takes_fields(job, info)
+    timeline = whole.in_fields() if fields else whole
     part, numbers = timeline.between(job.start, job.end)
-    rate = Rate(value=timeline.rate) if job.rate is None else parse_rate(job.rate, timeline.rate)
+    rate = Rate(value=whole.rate) if job.rate is None else parse_rate(job.rate, whole.rate)
     plan = make_plan(part if job.slow == 1 else part.stretched(job.slow), rate.value)
     if job.engine.mode is Mode.BISECT:
         from interp_cli.engine.levels import check_mode
@@ -162,7 +192,9 @@ def prepare(job: Job) -> Prepared:
         identity=identity,
         ffmpeg=ffmpeg,
         info=info,
+        stored=whole,
         timeline=timeline,
+        fields=fields,
         part=part,
         numbers=numbers,
         rate=rate,
@@ -173,6 +205,11 @@ def prepare(job: Job) -> Prepared:
         fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
         weights=weights,
     )
+
+
+def _takes_fields(job: Job, info: MediaInfo) -> bool:
+    wanted = job.deinterlace is Deinterlace.AUTO and is_interlaced(info.video)
+    return wanted and cannot_deinterlace(info.video) is None
 
 
 def _identity(path: str) -> Identity:

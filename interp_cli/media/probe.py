@@ -16,6 +16,7 @@ from interp_cli.errors import InputError
 from interp_cli.media import bounds
 from interp_cli.media.banner import Banner, StreamLine, parse_banner
 from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, source
+from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
 from interp_cli.media.types import Color, MediaInfo, VideoStream
@@ -56,7 +57,8 @@ def probe(path: str, *, ffmpeg: Ffmpeg, limits: InputLimits | None = None) -> Me
     info = _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
     if limits is not None:
         bounds.check_size(path, info.video.width, info.video.height, max_pixels=limits.max_pixels)
-    return replace(info, limits=limits)
+        info = with_fields(replace(info, limits=limits), ffmpeg=ffmpeg)
+    return info
 
 
 def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, log: str) -> MediaInfo:
