@@ -55,6 +55,13 @@ class Codec(StrEnum):
     FFV1 = "ffv1"
 
 
+class Deinterlace(StrEnum):
+    """What becomes of interlaced video."""
+
+    AUTO = "auto"  # every field becomes a whole frame
+    OFF = "off"  # frames are used as they are stored
+
+
 class AudioInSlowMotion(StrEnum):
     """What slow motion does with sound."""
 

@@ -16,7 +16,7 @@ from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, PLAIN_RATE, RATE, Session, VfiCommand, one_of, option, together
 from interp_cli.cli.piped import Piped, piped
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, printable
-from interp_cli.options import AudioInSlowMotion, ProgressStyle
+from interp_cli.options import AudioInSlowMotion, Deinterlace, ProgressStyle
 from interp_cli.progress import Progress, make_progress
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ _COMMON = [
     shared.limit_options,
     shared.engine_options,
     shared.scene_options,
+    shared.deinterlace_option,
     shared.encode_options,
     shared.ffmpeg_option,
     shared.stall_option,
@@ -156,6 +157,7 @@ def _jobs(pipes: Piped, values: dict[str, Any], *, rate: str | None, slow: Fract
         end=values["end"],
         audio=not values["no_audio"],
         slow_audio=AudioInSlowMotion(values.get("audio", "stretch")),
+        deinterlace=Deinterlace(values["deinterlace"]),
         overwrite=values["overwrite"],
         fresh=values["fresh"],
         engine=shared.engine_of(values),

@@ -24,6 +24,7 @@ from interp_cli.options import (
     AudioInSlowMotion,
     Codec,
     Dedup,
+    Deinterlace,
     EncodeOptions,
     EngineOptions,
     InputLimits,
@@ -152,6 +153,11 @@ encode_options = together(
         "--ffmpeg-arg", section=_VIDEO, type=PAIR, multiple=True, metavar="K=V",
         help="A further option of the encoder, such as tune=grain; may be repeated.",
     ),
+)  # fmt: skip
+
+deinterlace_option = option(
+    "--deinterlace", section=_ENGINE, type=choice(Deinterlace), default="auto", show_default=True,
+    help="Make a whole frame of every field of interlaced video, or use its frames as they are.",
 )  # fmt: skip
 
 no_audio_option = option("--no-audio", section=_SOUND, is_flag=True, help="Leave all sound out.")

@@ -65,7 +65,7 @@ def plan_lines(work: Prepared) -> Iterator[str]:
     from interp_cli.job.prepare import size_text
 
     plan = work.plan
-    yield from source_lines(work.info, work.timeline)
+    yield from source_lines(work.info, work.stored)
     if work.trim is not None:
         begin, end = (decimal(t - work.timeline.start) for t in (work.part.start, work.part.end))
         yield f"part      {begin} s to {end} s (whole frames: {work.numbers.start} to {work.numbers.stop - 1})"

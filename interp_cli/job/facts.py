@@ -77,7 +77,8 @@ def plan_facts(work: Prepared) -> dict[str, Any]:
     return {
         "input": work.job.input,
         "output": str(work.output),
-        "source": source_facts(work.info, work.timeline),
+        "source": source_facts(work.info, work.stored),
+        "deinterlaced": work.fields,
         "source_frames": [work.numbers.start, work.numbers.stop],
         "slow": exact(work.job.slow),
         "rate": exact(plan.rate),

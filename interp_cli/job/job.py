@@ -160,20 +160,24 @@ def _publish_pictures(work: Prepared, place: WorkDirectory, folder: Path, stop: 
 
 
 def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, entry: WeightsEntry) -> Result:
-    segments, first = place.done.values(), work.numbers.start
-    scores = {first + left: score for done in segments for left, score in zip(done.cuts, done.scores, strict=True)}
+    segments, per_frame, first = place.done.values(), 2 if work.fields else 1, work.numbers.start
+    scores = {
+        (first + left) // per_frame: score
+        for done in segments
+        for left, score in zip(done.cuts, done.scores, strict=True)
+    }
     return Result(
         input=work.job.input,
         output=work.output,
-        source_rate=work.timeline.rate,
+        source_rate=work.source_rate,
         rate=work.plan.rate,
-        source_frames=len(work.part),
+        source_frames=-(-len(work.part) // per_frame),
         frames=work.plan.frames,
         duration=work.plan.duration,
         copied=sum(done.copied for done in segments),
         made=sum(done.made for done in segments),
         cuts=tuple(sorted(scores)),
-        scenes=cuts_of(work.timeline, scores),
+        scenes=cuts_of(work.stored, scores),
         repeated=len({frame for done in segments for frame in done.repeated}),
         seconds=time.monotonic() - begun,
         device=device,

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import interp_cli
 from interp_cli.errors import InputError, OutputError
 from interp_cli.job.prepare import Identity, Job, Prepared
+from interp_cli.media.fields import deinterlacer
 
 _ELSEWHERE = {
     "input",
@@ -56,6 +57,7 @@ def key_of(work: Prepared, *, device: str) -> dict[str, str]:
         "encoder": json.dumps(
             work.encoding.output_options(width=video.width, height=video.height, sar=video.sar), sort_keys=True
         ),
+        "deinterlacer": deinterlacer(video) if work.fields else "none",
         "container": work.container,
         "last step": "" if work.rendering is None else json.dumps(asdict(work.rendering), sort_keys=True),
         "streams": json.dumps([asdict(fate) for fate in work.fates], default=str),

@@ -17,12 +17,21 @@ from interp_cli.job.sequence import existing_frames, frame_path
 from interp_cli.media.animation import gif_rate, plays_of
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
+from interp_cli.media.fields import cannot_deinterlace, is_interlaced
 from interp_cli.media.mux import Fate, stream_fates
 from interp_cli.media.pictures import find_pictures, missing_numbers
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.rendering import RENDERED, Rendering, choose_rendering
 from interp_cli.media.types import MediaInfo
-from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, InputLimits, Mode
+from interp_cli.options import (
+    AudioInSlowMotion,
+    Codec,
+    Deinterlace,
+    EncodeOptions,
+    EngineOptions,
+    InputLimits,
+    Mode,
+)
 from interp_cli.timeline import Plan, Rate, Timeline, decimal, make_plan, parse_rate
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
@@ -54,6 +63,7 @@ class Job:
     end: Fraction | None = None  # s after the first frame
     audio: bool = True
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH
+    deinterlace: Deinterlace = Deinterlace.AUTO
     overwrite: bool = False
     fresh: bool = False  # start over where an earlier run was ended
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
@@ -111,7 +121,9 @@ class Prepared:
     identity: Identity  # of the input, taken before it was read
     ffmpeg: Ffmpeg
     info: MediaInfo
-    timeline: Timeline  # of the whole file
+    stored: Timeline  # of all frames that the file holds
+    timeline: Timeline  # the same; of their fields, where those become frames
+    fields: bool  # every field of the source becomes a whole frame, and counts as a source frame
     part: Timeline  # of the frames that are used, at their own times
     numbers: range  # of those frames in the file
     rate: Rate
@@ -128,6 +140,11 @@ class Prepared:
     def last_file(self) -> Path:
         """The file that gets its name last: the result, or the last of many pictures."""
         return frame_path(self.output, self.plan.frames - 1) if self.container == "image2" else self.output
+
+    @property
+    def source_rate(self) -> Fraction:
+        """Of the frames that the file holds, frames/s."""
+        return self.stored.rate
 
     @property
     def trim(self) -> tuple[Fraction, Fraction] | None:
@@ -151,7 +168,7 @@ class Prepared:
         said = [*self._picture_notes(), *self.encoding.notes]
         if self.rate.snapped_from is not None:
             said.append(f"--fps {self.rate.snapped_from} is taken as {self.rate.value} frames per second")
-        source = self.timeline.rate
+        source = self.source_rate
         if self.job.slow == 1 and self.rate.value <= source:
             fewer = "no more" if self.rate.value == source else "fewer"
             said.append(f"{decimal(self.rate.value)} frames per second is {fewer} than the source's {decimal(source)}")
@@ -160,8 +177,7 @@ class Prepared:
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
             elif fate.action == "drop":
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
-        if self.info.video.field_order not in ("progressive", "unknown"):
-            said.append(f"{self.info.path} is interlaced: its frames are used as they are, which may show combs")
+        said += self._of_fields()
         place = self.output.parent if self.output.parent.is_dir() else self.output.parent.parent
         free = shutil.disk_usage(place).free
         if free < self.disk_bytes:
@@ -188,6 +204,18 @@ class Prepared:
                 )
         return said
 
+    def _of_fields(self) -> list[str]:
+        if not is_interlaced(self.info.video):
+            return []
+        if self.fields:
+            become = f"its fields become {decimal(self.timeline.rate)} whole frames per second (bwdif)"
+            return [
+                f"{self.info.path} is interlaced: {become}, from which all else is made; --deinterlace off keeps it"
+            ]
+        reason = cannot_deinterlace(self.info.video) if self.job.deinterlace is Deinterlace.AUTO else None
+        why = f" ({reason})" if reason else ""
+        return [f"{self.info.path} is interlaced: its frames are used as they are{why}, which may show combs"]
+
 
 def prepare(job: Job) -> Prepared:
     """Look at the input and decide everything. Nothing is written and nothing decoded; torch is not needed.
@@ -203,9 +231,11 @@ def prepare(job: Job) -> Prepared:
     ffmpeg = find_ffmpeg(job.ffmpeg)
     identity = _identity(job.input)
     info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits, picture_rate=job.picture_rate)
-    timeline = scan(info, ffmpeg=ffmpeg)
+    whole = scan(info, ffmpeg=ffmpeg)
+    fields = _takes_fields(job, info)
+    timeline = whole.in_fields() if fields else whole
     part, numbers = timeline.between(job.start, job.end)
-    rate = Rate(value=timeline.rate) if job.rate is None else parse_rate(job.rate, timeline.rate)
+    rate = Rate(value=whole.rate) if job.rate is None else parse_rate(job.rate, whole.rate)
     output, container, rate, said = _result_of(job, rate)
     check_output(output, **checks)
     plan = make_plan(part if job.slow == 1 else part.stretched(job.slow), rate.value)
@@ -222,7 +252,9 @@ def prepare(job: Job) -> Prepared:
         identity=identity,
         ffmpeg=ffmpeg,
         info=info,
+        stored=whole,
         timeline=timeline,
+        fields=fields,
         part=part,
         numbers=numbers,
         rate=rate,
@@ -232,17 +264,24 @@ def prepare(job: Job) -> Prepared:
         encoding=replace(encoding, notes=(*said, *encoding.notes)),
         fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
         weights=weights,
-        cuts=_given_cuts(job, timeline, numbers),
+        cuts=_given_cuts(job, whole, numbers, per_frame=2 if fields else 1),
         rendering=rendering,
     )
 
 
-def _given_cuts(job: Job, timeline: Timeline, numbers: range) -> frozenset[int] | None:
+def _takes_fields(job: Job, info: MediaInfo) -> bool:
+    wanted = job.deinterlace is Deinterlace.AUTO and is_interlaced(info.video)
+    return wanted and cannot_deinterlace(info.video) is None
+
+
+def _given_cuts(job: Job, stored: Timeline, numbers: range, *, per_frame: int) -> frozenset[int] | None:
+    """The left frames of the cuts that were given, from the first one used; `per_frame` are made of each stored one."""
     if job.scenes_in is None:
         return None
     if not job.engine.scene_detect:
         raise UsageError("--scenes-in names cuts, and --no-scene-detect makes frames across them: give one of the two")
-    return frozenset(left - numbers.start for left in read_cuts(job.scenes_in, timeline))
+    lefts = read_cuts(job.scenes_in, stored)
+    return frozenset((left + 1) * per_frame - 1 - numbers.start for left in lefts)
 
 
 def _result_of(job: Job, rate: Rate) -> tuple[Path, str, Rate, tuple[str, ...]]:

@@ -43,7 +43,7 @@ def make_segments(
     whole = len(wanted) == len(work.timeline)
     maker = _Maker(work, interpolator, todo)
     run_pipeline(
-        decode(work.info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted),
+        decode(work.info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted, fields=work.fields),
         lambda frames: maker.frames(frames, first),
         lambda frames: _encode(work, place, maker, frames, progress),
         stop=stop,
