@@ -57,7 +57,7 @@ def piped_format(pix_fmt: str) -> str:
     return "rgba" if target == "gbrap" != pix_fmt else target
 
 
-def _raw_options(video: VideoStream, wanted: range, *, whole: bool, fields: bool) -> dict[str, str]:
+def _raw_options(video: VideoStream, wanted: range, *, whole: bool, fields: bool = False) -> dict[str, str]:
     seen = wanted
     if fields:  # frames, with neighbours enough that a field looks the same whatever part is asked for
         seen = range(max(0, wanted.start // 2 - NEIGHBOURS), -(-wanted.stop // 2) + NEIGHBOURS)
