@@ -62,6 +62,13 @@ class Deinterlace(StrEnum):
     OFF = "off"  # frames are used as they are stored
 
 
+class Rhythm(StrEnum):
+    """When the frames of the result are shown."""
+
+    CFR = "cfr"  # at equal distances
+    KEEP = "keep"  # as unevenly as the source's
+
+
 class AudioInSlowMotion(StrEnum):
     """What slow motion does with sound."""
 

@@ -31,6 +31,7 @@ from interp_cli.options import (
     Mode,
     Precision,
     ProgressStyle,
+    Rhythm,
     Scale,
     Tta,
 )
@@ -106,6 +107,10 @@ scene_options = together(
     ),
 )  # fmt: skip
 
+rhythm_option = option(
+    "--vfr", section=_RESULT, type=choice(Rhythm), default="cfr", show_default=True,
+    help="Of a variable-rate source: make the rate constant, or keep its rhythm with --factor frames for each of its.",
+)  # fmt: skip
 range_options = together(
     option(
         "--start",
