@@ -16,7 +16,7 @@ from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, PLAIN_RATE, RATE, Session, VfiCommand, one_of, option, together
 from interp_cli.cli.piped import Piped, piped
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, printable
-from interp_cli.options import AudioInSlowMotion, ProgressStyle
+from interp_cli.options import AudioInSlowMotion, Deinterlace, ProgressStyle
 from interp_cli.progress import Progress, make_progress
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ _COMMON = [
     shared.limit_options,
     shared.engine_options,
     shared.scene_options,
+    shared.deinterlace_option,
     shared.encode_options,
     shared.ffmpeg_option,
     shared.stall_option,
@@ -139,6 +140,9 @@ def _jobs(pipes: Piped, values: dict[str, Any], *, rate: str | None, slow: Fract
     inputs, output = pipes.inputs, pipes.output
     if len(inputs) > 1 and output is not None and not is_folder(output):
         raise UsageError(f"{len(inputs)} inputs cannot all become {output}: give a folder with -o, such as {output}/")
+    for name in ("scenes-in", "scenes-out"):
+        if len(inputs) > 1 and values[name.replace("-", "_")] is not None:
+            raise UsageError(f"--{name} is about one video, and {len(inputs)} are given: do them one by one")
     if output is not None and is_folder(output) and not values["dry_run"]:
         make_folder(output)
     template = Job(
@@ -153,10 +157,13 @@ def _jobs(pipes: Piped, values: dict[str, Any], *, rate: str | None, slow: Fract
         end=values["end"],
         audio=not values["no_audio"],
         slow_audio=AudioInSlowMotion(values.get("audio", "stretch")),
+        deinterlace=Deinterlace(values["deinterlace"]),
         overwrite=values["overwrite"],
         fresh=values["fresh"],
         engine=shared.engine_of(values),
         encode=shared.encode_of(values),
+        scenes_in=values["scenes_in"],
+        scenes_out=values["scenes_out"],
         limits=shared.limits_of(values),
         ffmpeg=values["ffmpeg"],
     )

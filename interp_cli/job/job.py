@@ -19,6 +19,7 @@ from interp_cli.job.key import check_unchanged, key_of, stored
 from interp_cli.job.network import device_text, make_interpolator
 from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
+from interp_cli.job.scenes import Cut, cuts_of, write_table
 from interp_cli.job.segments import make_segments
 from interp_cli.job.sequence import check_frames, make_folder_of, publish_frames
 from interp_cli.job.stop import Stop
@@ -46,6 +47,8 @@ class Result:
     copied: int
     made: int
     cuts: tuple[int, ...]  # source frames after which the picture cuts
+    scenes: tuple[Cut, ...]  # the same cuts, as they are written
+    repeated: int  # source frames that show the drawing of the frame before
     seconds: float  # of wall time
     device: str
     fates: tuple[Fate, ...]
@@ -69,6 +72,7 @@ class Result:
             "copied": self.copied,
             "made": self.made,
             "cuts": list(self.cuts),
+            "repeated": self.repeated,
             "seconds": round(self.seconds, 3),
             "frames_per_s": round(self.frames_per_s, 2),
             "device": self.device,
@@ -105,6 +109,8 @@ def execute(work: Prepared, *, progress: Progress | None = None, stop: Stop | No
             outside_faults(work.output, place.folder),
         ):
             result = _make(work, place, progress, stop, begun)
+            if work.job.scenes_out is not None:
+                write_table(work.job.scenes_out, result.scenes)
             done = True
     finally:
         progress.end(done=done)
@@ -154,18 +160,25 @@ def _publish_pictures(work: Prepared, place: WorkDirectory, folder: Path, stop: 
 
 
 def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, entry: WeightsEntry) -> Result:
-    segments = place.done.values()
+    segments, per_frame, first = place.done.values(), 2 if work.fields else 1, work.numbers.start
+    scores = {
+        (first + left) // per_frame: score
+        for done in segments
+        for left, score in zip(done.cuts, done.scores, strict=True)
+    }
     return Result(
         input=work.job.input,
         output=work.output,
-        source_rate=work.timeline.rate,
+        source_rate=work.source_rate,
         rate=work.plan.rate,
-        source_frames=len(work.part),
+        source_frames=-(-len(work.part) // per_frame),
         frames=work.plan.frames,
         duration=work.plan.duration,
         copied=sum(done.copied for done in segments),
         made=sum(done.made for done in segments),
-        cuts=tuple(sorted({work.numbers.start + left for done in segments for left in done.cuts})),
+        cuts=tuple(sorted(scores)),
+        scenes=cuts_of(work.stored, scores),
+        repeated=len({frame for done in segments for frame in done.repeated}),
         seconds=time.monotonic() - begun,
         device=device,
         fates=work.fates,

@@ -10,18 +10,28 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from interp_cli.errors import InputError
+from interp_cli.errors import InputError, UsageError
 from interp_cli.job.output import check_input, check_output, container_of, is_folder, result_path
+from interp_cli.job.scenes import check_table, read_cuts
 from interp_cli.job.sequence import existing_frames, frame_path
 from interp_cli.media.animation import gif_rate, plays_of
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
+from interp_cli.media.fields import cannot_deinterlace, is_interlaced
 from interp_cli.media.mux import Fate, stream_fates
 from interp_cli.media.pictures import find_pictures, missing_numbers
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.rendering import RENDERED, Rendering, choose_rendering
 from interp_cli.media.types import MediaInfo
-from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, InputLimits, Mode
+from interp_cli.options import (
+    AudioInSlowMotion,
+    Codec,
+    Deinterlace,
+    EncodeOptions,
+    EngineOptions,
+    InputLimits,
+    Mode,
+)
 from interp_cli.timeline import Plan, Rate, Timeline, decimal, make_plan, parse_rate
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
@@ -53,11 +63,14 @@ class Job:
     end: Fraction | None = None  # s after the first frame
     audio: bool = True
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH
+    deinterlace: Deinterlace = Deinterlace.AUTO
     overwrite: bool = False
     fresh: bool = False  # start over where an earlier run was ended
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
     engine: EngineOptions = field(default_factory=EngineOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    scenes_in: str | None = None  # a list of cuts, to be believed
+    scenes_out: str | None = None  # where the cuts are written
     limits: InputLimits = field(default_factory=InputLimits)
     ffmpeg: str | None = None
 
@@ -108,7 +121,9 @@ class Prepared:
     identity: Identity  # of the input, taken before it was read
     ffmpeg: Ffmpeg
     info: MediaInfo
-    timeline: Timeline  # of the whole file
+    stored: Timeline  # of all frames that the file holds
+    timeline: Timeline  # the same; of their fields, where those become frames
+    fields: bool  # every field of the source becomes a whole frame, and counts as a source frame
     part: Timeline  # of the frames that are used, at their own times
     numbers: range  # of those frames in the file
     rate: Rate
@@ -118,12 +133,18 @@ class Prepared:
     encoding: Encoding
     fates: tuple[Fate, ...]
     weights: WeightsEntry
+    cuts: frozenset[int] | None = None  # frames of `part` before a cut, where they were given
     rendering: Rendering | None = None  # the last step, for results that are not muxed
 
     @property
     def last_file(self) -> Path:
         """The file that gets its name last: the result, or the last of many pictures."""
         return frame_path(self.output, self.plan.frames - 1) if self.container == "image2" else self.output
+
+    @property
+    def source_rate(self) -> Fraction:
+        """Of the frames that the file holds, frames/s."""
+        return self.stored.rate
 
     @property
     def trim(self) -> tuple[Fraction, Fraction] | None:
@@ -147,7 +168,7 @@ class Prepared:
         said = [*self._picture_notes(), *self.encoding.notes]
         if self.rate.snapped_from is not None:
             said.append(f"--fps {self.rate.snapped_from} is taken as {self.rate.value} frames per second")
-        source = self.timeline.rate
+        source = self.source_rate
         if self.job.slow == 1 and self.rate.value <= source:
             fewer = "no more" if self.rate.value == source else "fewer"
             said.append(f"{decimal(self.rate.value)} frames per second is {fewer} than the source's {decimal(source)}")
@@ -156,8 +177,7 @@ class Prepared:
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
             elif fate.action == "drop":
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
-        if self.info.video.field_order not in ("progressive", "unknown"):
-            said.append(f"{self.info.path} is interlaced: its frames are used as they are, which may show combs")
+        said += self._of_fields()
         place = self.output.parent if self.output.parent.is_dir() else self.output.parent.parent
         free = shutil.disk_usage(place).free
         if free < self.disk_bytes:
@@ -184,6 +204,18 @@ class Prepared:
                 )
         return said
 
+    def _of_fields(self) -> list[str]:
+        if not is_interlaced(self.info.video):
+            return []
+        if self.fields:
+            become = f"its fields become {decimal(self.timeline.rate)} whole frames per second (bwdif)"
+            return [
+                f"{self.info.path} is interlaced: {become}, from which all else is made; --deinterlace off keeps it"
+            ]
+        reason = cannot_deinterlace(self.info.video) if self.job.deinterlace is Deinterlace.AUTO else None
+        why = f" ({reason})" if reason else ""
+        return [f"{self.info.path} is interlaced: its frames are used as they are{why}, which may show combs"]
+
 
 def prepare(job: Job) -> Prepared:
     """Look at the input and decide everything. Nothing is written and nothing decoded; torch is not needed.
@@ -199,9 +231,11 @@ def prepare(job: Job) -> Prepared:
     ffmpeg = find_ffmpeg(job.ffmpeg)
     identity = _identity(job.input)
     info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits, picture_rate=job.picture_rate)
-    timeline = scan(info, ffmpeg=ffmpeg)
+    whole = scan(info, ffmpeg=ffmpeg)
+    fields = _takes_fields(job, info)
+    timeline = whole.in_fields() if fields else whole
     part, numbers = timeline.between(job.start, job.end)
-    rate = Rate(value=timeline.rate) if job.rate is None else parse_rate(job.rate, timeline.rate)
+    rate = Rate(value=whole.rate) if job.rate is None else parse_rate(job.rate, whole.rate)
     output, container, rate, said = _result_of(job, rate)
     check_output(output, **checks)
     plan = make_plan(part if job.slow == 1 else part.stretched(job.slow), rate.value)
@@ -209,13 +243,18 @@ def prepare(job: Job) -> Prepared:
         from interp_cli.engine.levels import check_mode
 
         check_mode(plan.targets(), job.engine.mode)
+    check_table(
+        job.scenes_out, inputs=(job.input, job.scenes_in, *job.protected), overwrite=job.overwrite, result=output
+    )
     encoding, rendering = _how(job, info, output, container=container, ffmpeg=ffmpeg)
     return Prepared(
         job=job,
         identity=identity,
         ffmpeg=ffmpeg,
         info=info,
+        stored=whole,
         timeline=timeline,
+        fields=fields,
         part=part,
         numbers=numbers,
         rate=rate,
@@ -225,8 +264,24 @@ def prepare(job: Job) -> Prepared:
         encoding=replace(encoding, notes=(*said, *encoding.notes)),
         fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
         weights=weights,
+        cuts=_given_cuts(job, whole, numbers, per_frame=2 if fields else 1),
         rendering=rendering,
     )
+
+
+def _takes_fields(job: Job, info: MediaInfo) -> bool:
+    wanted = job.deinterlace is Deinterlace.AUTO and is_interlaced(info.video)
+    return wanted and cannot_deinterlace(info.video) is None
+
+
+def _given_cuts(job: Job, stored: Timeline, numbers: range, *, per_frame: int) -> frozenset[int] | None:
+    """The left frames of the cuts that were given, from the first one used; `per_frame` are made of each stored one."""
+    if job.scenes_in is None:
+        return None
+    if not job.engine.scene_detect:
+        raise UsageError("--scenes-in names cuts, and --no-scene-detect makes frames across them: give one of the two")
+    lefts = read_cuts(job.scenes_in, stored)
+    return frozenset((left + 1) * per_frame - 1 - numbers.start for left in lefts)
 
 
 def _result_of(job: Job, rate: Rate) -> tuple[Path, str, Rate, tuple[str, ...]]:

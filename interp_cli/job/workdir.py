@@ -49,7 +49,9 @@ class Done:
     sha256: str
     copied: int
     made: int
-    cuts: tuple[int, ...]  # source frames, counted from the first one used
+    cuts: tuple[int, ...]  # source frames before a cut, counted from the first one used
+    scores: tuple[float | None, ...]  # of those cuts; None where they were given
+    repeated: tuple[int, ...]  # source frames that show the drawing of the frame before
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ class WorkDirectory:
         for line in lines:
             stop.check()  # reading all of them again may take minutes
             with suppress(TypeError, KeyError):
-                done = Done(**{**line, "cuts": tuple(line["cuts"])})
+                done = Done(**{**line, **{name: tuple(line[name]) for name in ("cuts", "scores", "repeated")}})
                 if self.published or _is_whole(self.segment(done.k), done):
                     self.done[done.k] = done
 

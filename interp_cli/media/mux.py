@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.media.chapters import retimed_chapters
-from interp_cli.media.encoding import color_options
+from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
 from interp_cli.media.probe import probe, stream_end

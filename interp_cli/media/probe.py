@@ -18,7 +18,9 @@ from interp_cli.media import bounds
 from interp_cli.media.animation import apng_times
 from interp_cli.media.banner import Banner, StreamLine, parse_banner
 from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, source
+from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
+from interp_cli.media.hdr import is_dynamic, parse_mastering
 from interp_cli.media.images import SUFFIXES
 from interp_cli.media.pictures import DEFAULT_RATE, find_pictures, picture_info, picture_timeline
 from interp_cli.media.types import Color, MediaInfo, VideoStream
@@ -29,7 +31,6 @@ DISCARDED = 4  # framecrc's flag of a packet that the edit list cuts off: decode
 # Where packets are not frames: VP8's hidden reference frames, AVI's packed B-frames and padding, streams without times.
 _COUNT_BY_DECODING = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "vvc", "dirac", "cavsvideo", "obu", "av1"}
 _SHOWN = re.compile(r"\bn:\s*\d+ pts:\s*(-?\d+|NOPTS) .*?fmt:(\S+) .*?s:(\d+)x(\d+) ")
-_MASTERING = re.compile(r"side data - (mastering display|content light)", re.IGNORECASE)
 _FRAME_COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 
 
@@ -67,7 +68,8 @@ def probe(
     info = _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
     if limits is not None:
         bounds.check_size(path, info.video.width, info.video.height, max_pixels=limits.max_pixels)
-    return replace(info, limits=limits)
+        info = with_fields(replace(info, limits=limits), ffmpeg=ffmpeg)
+    return info
 
 
 def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, log: str) -> MediaInfo:
@@ -94,7 +96,8 @@ def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, lo
             color=_color(video, _FRAME_COLOR.search(log, shown.end())),
             field_order=video.field_order,
             rate_from_header=video.rate,
-            mastering_metadata=_MASTERING.search(log) is not None,
+            mastering=parse_mastering(log),
+            dynamic_metadata=is_dynamic(log),
             tags=video.tags,
         ),
         others=tuple(s.other() for s in banner.streams if s is not video),
