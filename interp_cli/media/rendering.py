@@ -30,7 +30,7 @@ _MATRICES: Final = {  # as the scale filter calls those that it knows
 }  # fmt: skip
 _EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 _TURNS: Final = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
-_DITHER = "dither=sierra2_4a:diff_mode=rectangle"
+_DITHER = "dither=bayer:bayer_scale=4"  # the same in every frame: what does not move does not flicker (docs/log.md)
 PALETTE, PICTURES = "palette.png", "pictures"  # names in the work directory
 
 
