@@ -72,6 +72,19 @@ def test_a_flash_is_not_a_cut(length: int) -> None:
     assert cuts(shot) == []
 
 
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_flash_in_fast_motion_is_not_a_cut(length: int) -> None:
+    shot = pan(30, 24, 4)
+    for n in range(10, 10 + length):
+        shot[n] = shot[n] * np.float32(0.2) + np.float32(0.75)
+    assert cuts(shot) == []
+
+
+def test_a_cut_between_two_dark_shots_is_found() -> None:
+    dark = [np.float32(0.35) * frame for frame in pan(31, 10) + pan(32, 10)]
+    assert cuts(dark) == [9]
+
+
 def test_a_fade_to_black_and_a_cross_fade_are_not_cuts() -> None:
     a, b = scenery(8, width=64), scenery(9, width=64)
     share = [np.float32(n / 12) for n in range(13)]

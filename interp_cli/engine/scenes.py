@@ -2,10 +2,11 @@
 
 Definition. Frames are seen as luma thumbnails a and b of at most 64 px (area averages, 0 to 1). Their score is
 
-    mean((a - b)^2) / spread,    spread = var(a) + var(b) + (mean(a) - mean(b))^2 + 0.0064,    at most 1
+    mean((a - b)^2) / spread,    spread = var(a) + var(b) + (mean(a) - mean(b))^2 + floor,    at most 1
 
-which is 0 for equal frames and about 1 for unrelated ones, whatever their contrast; 0.0064 (a contrast of 8 %) keeps
-noise in the dark and the end of a fade from counting. Their matched score allows for motion: each block of 8 x 8 of
+which is 0 for equal frames and about 1 for unrelated ones, whatever their contrast. The floor is 0.0064 (a contrast of
+8 %) less twice the smaller variance, and at least 0.0016 (4 %): it keeps noise in the dark and the end of a fade from
+counting, and lets cuts between two dark shots count. Their matched score allows for motion: each block of 8 x 8 of
 one frame is looked for in the other within 8 px, what remains counts at most 0.5 spread per block (so that one lamp is
 not a scene), averaged over the blocks; the worse of both directions. The pair (i, i + 1) is a cut if all of these hold:
 
@@ -14,7 +15,7 @@ not a scene), averaged over the blocks; the worse of both directions. The pair (
    largest of the four pairs before it (one of them may be a cut of its own) and the smaller of the two after it.
    Sustained fast motion, repeated frames in a moving scene, and the onset of motion do not.
 3. It lasts: neither of the two frames after i + 1 looks like frame i again, and neither of the two before i like frame
-   i + 1 (a score under 0.4 of the pair's own). A flash does not.
+   i + 1 (a score, or a matched score, under 0.4 of the pair's own). A flash does not, in fast motion either.
 
 At the first and last pairs the sides that exist are used. `--scene-threshold` is `threshold` in rule 1: lower finds
 more cuts, 1 next to none. Only pairs that pass the first half of rule 1 cost more than one score.
@@ -33,6 +34,7 @@ from interp_cli.media.types import Planes
 
 THUMBNAIL: Final = 64  # px, longer side
 _NOISE: Final = 0.08**2
+_LEAST_NOISE: Final = 0.04**2
 _BLOCK: Final = 8  # px
 _REACH: Final = 8  # px
 _MOST_PER_BLOCK: Final = 0.5
@@ -65,7 +67,8 @@ def matched_score(a: Thumbnail, b: Thumbnail) -> float:
 
 
 def _spread(a: Thumbnail, b: Thumbnail) -> float:
-    return float(a.var() + b.var() + (a.mean() - b.mean()) ** 2 + _NOISE)
+    va, vb = float(a.var()), float(b.var())
+    return va + vb + float(a.mean() - b.mean()) ** 2 + max(_LEAST_NOISE, _NOISE - 2 * min(va, vb))
 
 
 def _unmatched(a: Thumbnail, b: Thumbnail) -> Thumbnail:
@@ -140,9 +143,11 @@ class CutDetector:
         own = self._scores[i]
         if own < self.threshold:
             return False
-        if self._returns(own, i, (i + 2, i + 3)) or self._returns(own, i + 1, (i - 1, i - 2)):
+        matched = self._matched(i)
+        if matched < max(_MATCHED * self.threshold, _STANDS_OUT * self._surroundings(i)):
             return False
-        return self._matched(i) >= max(_MATCHED * self.threshold, _STANDS_OUT * self._surroundings(i))
+        back = self._returns(i, (i + 2, i + 3), own=own, matched=matched)
+        return not back and not self._returns(i + 1, (i - 1, i - 2), own=own, matched=matched)
 
     def _surroundings(self, i: int) -> float:
         before = sorted(self._matched(n) for n in range(max(0, i - _BEFORE), i))
@@ -154,7 +159,9 @@ class CutDetector:
             self._matched_scores[i] = matched_score(self._thumbnails[i], self._thumbnails[i + 1])
         return self._matched_scores[i]
 
-    def _returns(self, own: float, frame: int, others: tuple[int, int]) -> bool:
+    def _returns(self, frame: int, others: tuple[int, int], *, own: float, matched: float) -> bool:
         """Whether one of `others` looks like `frame`."""
-        look = self._thumbnails[frame]
-        return any(score(look, self._thumbnails[n]) < _RETURNS * own for n in others if n in self._thumbnails)
+        look, seen = self._thumbnails[frame], [self._thumbnails[n] for n in others if n in self._thumbnails]
+        if any(score(look, other) < _RETURNS * own for other in seen):
+            return True
+        return any(matched_score(look, other) < _RETURNS * matched for other in seen)
