@@ -55,6 +55,13 @@ class Codec(StrEnum):
     FFV1 = "ffv1"
 
 
+class Rhythm(StrEnum):
+    """When the frames of the result are shown."""
+
+    CFR = "cfr"  # at equal distances
+    KEEP = "keep"  # as unevenly as the source's
+
+
 class AudioInSlowMotion(StrEnum):
     """What slow motion does with sound."""
 

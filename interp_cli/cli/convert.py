@@ -15,7 +15,7 @@ import click
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, RATE, Session, VfiCommand, one_of, option, together
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, printable
-from interp_cli.options import AudioInSlowMotion, ProgressStyle
+from interp_cli.options import AudioInSlowMotion, ProgressStyle, Rhythm
 from interp_cli.progress import Progress, make_progress
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ _SAID = [shared.progress_option, shared.json_option, shared.quiet_option, shared
         "-x", "--factor", "--multi", "factor", section="Rate (one of the two)", type=FACTOR, metavar="N",
         help="So many times the source's rate.",
     ),
+    shared.rhythm_option,
     *_COMMON,
     shared.no_audio_option,
     *_SAID,
@@ -78,6 +79,8 @@ def upsample(ctx: click.Context, /, **values: Any) -> int:
         raise UsageError(
             "say how many frames per second: either --fps, such as --fps 60, or --factor, such as --factor 2"
         )
+    if values["vfr"] == Rhythm.KEEP and factor is None:
+        raise UsageError("--vfr keep follows the source's own rhythm, which --fps would change: give --factor instead")
     return _convert(ctx.ensure_object(Session), values, rate=fps if factor is None else f"{factor}x")
 
 
@@ -89,6 +92,7 @@ def upsample(ctx: click.Context, /, **values: Any) -> int:
         help="How many times as long the result lasts.",
     ),
     option("--fps", section="Speed", type=RATE, metavar="R", help="Frames per second.  [default: the source's]"),
+    shared.rhythm_option,
     *_COMMON,
     shared.slow_audio_option,
     shared.no_audio_option,
@@ -126,6 +130,7 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
         output=output,
         rate=rate,
         slow=slow,
+        vfr=Rhythm(values["vfr"]),
         start=values["start"],
         end=values["end"],
         audio=not values["no_audio"],

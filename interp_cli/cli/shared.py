@@ -29,6 +29,7 @@ from interp_cli.options import (
     Mode,
     Precision,
     ProgressStyle,
+    Rhythm,
     Scale,
     Tta,
 )
@@ -84,6 +85,10 @@ scene_options = together(
     option("--no-scene-detect", section=_ENGINE, is_flag=True, help="Make frames across cuts too."),
 )  # fmt: skip
 
+rhythm_option = option(
+    "--vfr", section=_RESULT, type=choice(Rhythm), default="cfr", show_default=True,
+    help="Of a variable-rate source: make the rate constant, or keep its rhythm with --factor frames for each of its.",
+)  # fmt: skip
 range_options = together(
     option(
         "--start",

@@ -63,7 +63,8 @@ def plan_lines(work: Prepared) -> Iterator[str]:
     if work.job.slow != 1:
         yield f"speed     {decimal(work.job.slow)} times slower"
     yield f"output    {click.format_filename(str(work.output))} ({work.container})"
-    yield f"result    {rate_text(plan.rate)}, {plan.frames} frames, {decimal(plan.duration)} s"
+    rhythm = " in the source's rhythm" if plan.factor else ""
+    yield f"result    {rate_text(plan.rate)}{rhythm}, {plan.frames} frames, {decimal(plan.duration)} s"
     yield f"frames    {plan.copied} copied, {plan.made} made (fewer where the picture cuts)"
     yield f"encoder   {work.encoding.description}"
     for fate in work.fates:

@@ -75,6 +75,7 @@ def plan_facts(work: Prepared) -> dict[str, Any]:
         "source_frames": [work.numbers.start, work.numbers.stop],
         "slow": exact(work.job.slow),
         "rate": exact(plan.rate),
+        "frames_per_source_frame": plan.factor,
         "frames": plan.frames,
         "copied": plan.copied,
         "made": plan.made,

@@ -23,6 +23,7 @@ from interp_cli.job.workdir import WorkDirectory, work_directory
 from interp_cli.media.mux import Fate, mux
 from interp_cli.media.probe import probe, scan
 from interp_cli.progress import Progress, Silent
+from interp_cli.timeline import Plan, Timeline
 from interp_cli.weights import WeightsEntry
 
 __all__ = ["Job", "Prepared", "Result", "execute", "prepare", "run"]
@@ -161,20 +162,30 @@ def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
         video_start=work.part.start,
         slow=work.job.slow,
         trim=work.trim,
+        rhythm=work.plan,
     )
+
+
+def _misplaced(timeline: Timeline, plan: Plan, rounding: Fraction) -> str | None:
+    """What to say of the first frame that is not shown when planned; None if all are, to within `rounding` s."""
+    base, first = timeline.time_base, timeline.pts[0]
+    for n, pts in enumerate(timeline.pts):
+        shown, planned = (pts - first) * base, plan.time(n)
+        if abs(shown - planned) > rounding:
+            return f"its frame {n} comes after {float(shown):.4f} s and not {float(planned):.4f} s"
+    return None
 
 
 def _check(work: Prepared, finished: Path) -> None:
     """Read the finished file again and compare it with the plan. Raises VfiError: a difference is a bug."""
     timeline = scan(probe(str(finished), ffmpeg=work.ffmpeg), ffmpeg=work.ffmpeg)
-    plan, frame = work.plan, 1 / work.plan.rate
+    plan, frame = work.plan, work.plan.greatest_step
     rounding = Fraction(1, 1000) + timeline.time_base  # Matroska has 1 ms
-    last = (timeline.pts[-1] - timeline.pts[0]) * timeline.time_base
     wrong = []
     if len(timeline) != plan.frames:
         wrong.append(f"it has {len(timeline)} frames and not {plan.frames}")
-    elif abs(last - (plan.frames - 1) * frame) > rounding:
-        wrong.append(f"its last frame comes after {float(last):.4f} s and not {float((plan.frames - 1) * frame):.4f} s")
+    elif late := _misplaced(timeline, plan, rounding):
+        wrong.append(late)
     zero = work.trim[0] if work.trim else min(max(work.info.start, Fraction(0)), work.part.start)  # what mux makes 0
     first = (work.part.start - zero) * work.job.slow
     # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by some 20 ms;

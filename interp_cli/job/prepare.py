@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from interp_cli.errors import InputError
+from interp_cli.errors import InputError, UsageError
 from interp_cli.job.output import check_input, check_output, is_folder, result_path
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.mux import Fate, container_for, stream_fates
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import MediaInfo
-from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, InputLimits, Mode
-from interp_cli.timeline import Plan, Rate, Timeline, decimal, make_plan, parse_rate
+from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, InputLimits, Mode, Rhythm
+from interp_cli.timeline import FINEST_TICK, Plan, Rate, Timeline, decimal, keep_plan, make_plan, parse_rate
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
 
 _END = 1 << 20  # bytes
+_TICK = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "mpegts": Fraction(1, 90_000)}  # s
 _BITS_PER_PIXEL = {  # of usual footage at the default quality: for an estimate of disk space, no more
     Codec.H264: 0.20,
     Codec.HEVC: 0.12,
@@ -40,6 +42,7 @@ class Job:
     output: str | None = None  # a file or a folder; None: a default name beside the input
     rate: str | None = None  # as `parse_rate` reads it; None: the source's own rate
     slow: Fraction = Fraction(1)  # how many times as long the result lasts
+    vfr: Rhythm = Rhythm.CFR  # keep: as many frames for each source frame as `rate` ("3x"), or `slow`, says
     start: Fraction | None = None  # s after the first frame
     end: Fraction | None = None  # s after the first frame
     audio: bool = True
@@ -119,6 +122,11 @@ class Prepared:
         if self.job.slow == 1 and self.rate.value <= source:
             fewer = "no more" if self.rate.value == source else "fewer"
             said.append(f"{decimal(self.rate.value)} frames per second is {fewer} than the source's {decimal(source)}")
+        if self.job.vfr is Rhythm.KEEP:
+            kept = f"the source's own rhythm is kept, with {self.plan.factor} frames for each of its"
+            said.append(kept if self.plan.factor else "the source's rate is constant, so --vfr keep changes nothing")
+        elif not self.part.is_cfr:
+            said.append("the source's frames are not equally spaced; those of the result are (--vfr keep: neither are)")
         for fate in self.fates:
             if fate.action == "convert":
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
@@ -149,7 +157,7 @@ def prepare(job: Job) -> Prepared:
     timeline = scan(info, ffmpeg=ffmpeg)
     part, numbers = timeline.between(job.start, job.end)
     rate = Rate(value=timeline.rate) if job.rate is None else parse_rate(job.rate, timeline.rate)
-    plan = make_plan(part if job.slow == 1 else part.stretched(job.slow), rate.value)
+    plan = _plan(job, part if job.slow == 1 else part.stretched(job.slow), rate)
     if job.engine.mode is Mode.BISECT:
         from interp_cli.engine.levels import check_mode
 
@@ -157,6 +165,7 @@ def prepare(job: Job) -> Prepared:
     output = result_path(job.input, job.output, rate=rate.value, slow=job.slow, codec=job.encode.codec)
     check_output(output, inputs=(job.input, *job.protected), overwrite=job.overwrite, fresh=job.fresh)
     container = container_for(output)
+    check_rhythm(plan, container, output)
     return Prepared(
         job=job,
         identity=identity,
@@ -173,6 +182,40 @@ def prepare(job: Job) -> Prepared:
         fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
         weights=weights,
     )
+
+
+def _plan(job: Job, timeline: Timeline, rate: Rate) -> Plan:
+    """What frames there will be of `timeline`, at their times. Raises UsageError."""
+    if job.vfr is Rhythm.CFR:
+        return make_plan(timeline, rate.value)
+    return keep_plan(timeline, _frames_per_gap(job), rate=rate.value)
+
+
+def _frames_per_gap(job: Job) -> int:
+    """By how much `job` multiplies frames while it keeps their rhythm. Raises UsageError."""
+    if job.slow == 1:
+        factor = re.fullmatch(r"0*([0-9]{1,6})[xX]", job.rate or "")
+        if factor is None:
+            raise UsageError("--vfr keep puts whole frames into each gap: give a whole --factor, such as --factor 2")
+        return int(factor[1])
+    if job.rate is not None:
+        raise UsageError("--vfr keep follows the source's own rhythm, which a rate would change: leave --fps out")
+    if job.slow.denominator != 1:
+        raise UsageError(f"--vfr keep puts whole frames into each gap: give a whole --factor, not {job.slow}")
+    return int(job.slow)
+
+
+def check_rhythm(plan: Plan, container: str, output: Path) -> None:
+    """Raises UsageError when a file of `container` (ffmpeg's muxer name) cannot show frames when `plan` says."""
+    if plan.factor is None:
+        return
+    if container == "avi":
+        raise UsageError(f"an AVI file such as {output} has one rate: with --vfr keep name it .mp4, .mov, .mkv or .nut")
+    if plan.least_step < _TICK.get(container, FINEST_TICK):
+        raise UsageError(
+            f"some frames are nearer to each other than a {output.suffix} file can tell ({decimal(plan.least_step, 6)}"
+            f" s): name the output .mp4 or .nut, or give a smaller --factor"
+        )
 
 
 def _identity(path: str) -> Identity:

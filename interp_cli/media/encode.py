@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +24,8 @@ class Encoder:
     """A running encoder, to be used in a `with`: frames in, the NUT file `path` out.
 
     Leaving the block normally finishes the file and raises FfmpegError if the child did not end well. Leaving it by
-    an exception ends the child and deletes the file. `format` is that of the frames, `rate` in frames/s.
+    an exception ends the child and deletes the file. `format` is that of the frames, `rate` in frames/s. `times` is for
+    frames that are not equally spaced: when each is shown, in ticks of `tick` s, from the first one's 0.
     """
 
     def __init__(
@@ -38,6 +40,8 @@ class Encoder:
         sar: Fraction = Fraction(1),
         color: Color,
         format: PixelFormat,
+        times: Sequence[int] | None = None,
+        tick: Fraction | None = None,
     ) -> None:
         self.path = Path(path)
         self.frames = 0  # written so far
@@ -47,7 +51,10 @@ class Encoder:
         self._pack = encoding.pix_fmt in ("bgr0", "bgra") and format.family is Family.RGB and format.depth == 8
         name = encoding.pix_fmt if self._pack else format.name
         self._input = raw_input(name, width=width, height=height, rate=rate, color=color)
-        self._output = Output(file_url(self.path), (), encoding.output_options(width=width, height=height, sar=sar))
+        options = encoding.output_options(width=width, height=height, sar=sar)
+        if times is not None and tick is not None:
+            options = with_times(options, times, tick=tick)
+        self._output = Output(file_url(self.path), (), options)
         self._stack = ExitStack()
         self._child: Child | None = None
 
@@ -93,6 +100,38 @@ class Encoder:
         status, lines = self._child.finish()
         if status:
             raise failure(self._doing, status=status, lines=lines)
+
+
+def with_times(options: Mapping[str, str], times: Sequence[int], *, tick: Fraction) -> dict[str, str]:
+    """`options` of an encoder, and those that show frame n at `times[n]` ticks of `tick` s.
+
+    Raw frames on a pipe have no times, so a filter gives each its own, by a table of all of them; see docs/design.md.
+    """
+    table = _table(_runs(times))
+    filters = [*filter(None, [options.get("vf")]), f"settb={tick.numerator}/{tick.denominator}", f"setpts='{table}'"]
+    return {**options, "vf": ",".join(filters), "enc_time_base": f"{tick.numerator}:{tick.denominator}"}
+
+
+def _runs(times: Sequence[int]) -> list[tuple[int, str]]:
+    """(first frame, ticks as an expression of N): as few as there are, each over equally spaced frames."""
+    runs: list[tuple[int, str]] = []
+    first = 0
+    while first < len(times):
+        step = times[first + 1] - times[first] if first + 1 < len(times) else 0
+        end = first + 1
+        while end < len(times) and times[end] - times[end - 1] == step:
+            end += 1
+        runs.append((first, f"{times[first]}+(N-{first})*{step}"))
+        first = end
+    return runs
+
+
+def _table(runs: Sequence[tuple[int, str]]) -> str:
+    """ffmpeg's expression that looks a frame up in halves: deep tables would be slow, and refused."""
+    if len(runs) == 1:
+        return runs[0][1]
+    half = len(runs) // 2
+    return f"if(lt(N,{runs[half][0]}),{_table(runs[:half])},{_table(runs[half:])})"
 
 
 def count_frames(path: Path, *, ffmpeg: Ffmpeg) -> int:

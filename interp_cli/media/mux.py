@@ -4,7 +4,7 @@ All times are brought to one clock here: the source's own (-copyts) minus `zero`
 the start of the trimmed part. ffmpeg does not shift them itself: how it does depends on its version and on the maps.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from interp_cli.media.formats import working_format
 from interp_cli.media.probe import probe, stream_end
 from interp_cli.media.streams import Fate, container_for, stream_fates
 from interp_cli.media.types import Family, MediaInfo, VideoStream
+from interp_cli.timeline import Plan
 
 __all__ = ["Fate", "container_for", "mux", "stream_fates"]
 
@@ -49,12 +50,14 @@ def mux(
     video_start: Fraction,
     slow: Fraction = Fraction(1),
     trim: tuple[Fraction, Fraction] | None = None,
+    rhythm: Plan | None = None,
 ) -> None:
     """Join `segments` ((NUT file, frames), all in one directory) and the kept streams of `info` into `out`.
 
     `rate` is the output's, frames/s. `video_start` is the source time of the first frame, s, on the source's own clock
     (`timeline.start`, of the sub-timeline if trimmed). `trim` is (start, end) on the same clock, s (`sub.start`,
     `sub.end`); sound and subtitles are cut to it, in whole packets. `slow` is the factor by which time is stretched.
+    `rhythm` says when each frame is shown if that is not at `rate`.
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
@@ -65,6 +68,7 @@ def mux(
         kept=tuple(fate for fate in fates if fate.action != "drop"),
         frames=sum(count for _, count in segments),
         rate=rate,
+        rhythm=rhythm if rhythm is not None and rhythm.factor else None,
         slow=slow,
         zero=zero,
         span=None if trim is None else trim[1] - trim[0],
@@ -74,7 +78,7 @@ def mux(
     )
     listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
     try:
-        listing.write_text(concat_list(segments, rate), encoding="utf-8")
+        listing.write_text(concat_list(segments, rate, plan.time), encoding="utf-8")
         inputs = [plan.joined(listing, video_start), plan.original()]
         if info.chapters:
             text = retimed_chapters(info, ffmpeg=ffmpeg, zero=plan.zero, slow=slow, end=plan.length)
@@ -88,16 +92,20 @@ def mux(
         chapters.unlink(missing_ok=True)
 
 
-def concat_list(segments: Sequence[tuple[Path, int]], rate: Fraction) -> str:
+def concat_list(
+    segments: Sequence[tuple[Path, int]], rate: Fraction, time: Callable[[int], Fraction] | None = None
+) -> str:
     """The concat demuxer's list. Without the durations, a frame's time would be missing at every join.
 
     They are read as whole microseconds, so each is cut where the exact time of its end is: errors do not add up. The
-    names are relative (ffmpeg runs in the segments' directory), so that no character of a path needs quoting.
+    names are relative (ffmpeg runs in the segments' directory), so that no character of a path needs quoting. `time`
+    says when a frame is shown, s, if that is not at `rate`.
     """
+    time = time or (lambda n: n / rate)
     lines, done = ["ffconcat version 1.0"], 0
     for path, frames in segments:
-        begin, done = round(Fraction(done * 1_000_000) / rate), done + frames
-        length = round(Fraction(done * 1_000_000) / rate) - begin
+        begin, done = round(time(done) * 1_000_000), done + frames
+        length = round(time(done) * 1_000_000) - begin
         lines += [f"file 'file:{path.name}'", f"duration {length}us"]
     return "\n".join(lines) + "\n"
 
@@ -125,6 +133,7 @@ class _Plan:
     kept: tuple[Fate, ...]
     frames: int
     rate: Fraction  # frames/s
+    rhythm: Plan | None  # when frames are shown if that is not at `rate`
     slow: Fraction
     zero: Fraction  # s, the source time that becomes 0
     span: Fraction | None  # s of source, if trimmed
@@ -137,7 +146,11 @@ class _Plan:
         """Of the trimmed output, s; never so short that it cuts off a frame of video."""
         if self.span is None:
             return None
-        return max(self.span * self.slow, Fraction(self.frames - 1) / self.rate + Fraction(1, 1000))
+        return max(self.span * self.slow, self.time(self.frames - 1) + Fraction(1, 1000))
+
+    def time(self, n: int) -> Fraction:
+        """When output frame `n` is shown, s after the first; n = frames is the end."""
+        return n / self.rate if self.rhythm is None else self.rhythm.time(n)
 
     def joined(self, listing: Path, video_start: Fraction) -> Input:
         """The segments, as one input that starts when the video does."""
@@ -216,6 +229,10 @@ class _Plan:
             if working_format(self.coded.pix_fmt).family is Family.RGB:
                 color = replace(color, range="pc", matrix="gbr", location=None)
             options.update({f"{key}:0": value for key, value in color_options(color).items()})
+        if self.rhythm is not None:  # how long the last frame is shown follows from no other
+            before, last, end = (round(self.time(self.frames - n) * 1_000_000) for n in (2, 1, 0))  # microseconds
+            is_last = f"gt((PTS-STARTPTS)*TB*1000000\\,{(before + last) // 2})"
+            options["bsf:0"] = f"setts=pts=PTS:dts=DTS:duration=if({is_last}\\,{end - last}/(TB*1000000)\\,DURATION)"
         return options
 
     def _stale(self) -> list[str]:
@@ -230,7 +247,7 @@ class _Plan:
             return {"f": self.container, "fflags": "+bitexact"}  # else it carries random numbers: never the same twice
         if self.container not in ("mp4", "mov"):
             return {"f": self.container}
-        ticks = self.rate.numerator
+        ticks = self.rate.numerator if self.rhythm is None else self.rhythm.tick.denominator
         ticks *= -(-_LEAST_TIMESCALE // ticks)
         pictured = any(fate.kind == "video" for fate in self.kept)  # ffmpeg writes no cover beside tags of that kind
         tagged = any(key.startswith(_APPLE) for key, _ in self.info.tags) and not pictured

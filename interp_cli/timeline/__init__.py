@@ -9,7 +9,19 @@ Division is always `Fraction(a, b)` or `//`, so that no float can appear even by
 """
 
 from interp_cli.timeline.line import Timeline
-from interp_cli.timeline.plan import Plan, Segment, Target, make_plan
+from interp_cli.timeline.plan import FINEST_TICK, Plan, Segment, Target, keep_plan, make_plan
 from interp_cli.timeline.text import Rate, decimal, parse_rate, parse_time
 
-__all__ = ["Plan", "Rate", "Segment", "Target", "Timeline", "decimal", "make_plan", "parse_rate", "parse_time"]
+__all__ = [
+    "FINEST_TICK",
+    "Plan",
+    "Rate",
+    "Segment",
+    "Target",
+    "Timeline",
+    "decimal",
+    "keep_plan",
+    "make_plan",
+    "parse_rate",
+    "parse_time",
+]

@@ -2,17 +2,21 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 from interp_cli.errors import UsageError
 from interp_cli.timeline.cadence import ceil
 from interp_cli.timeline.line import Timeline
+from interp_cli.timeline.text import writable
 
 MOST_FRAMES = 100_000_000  # that one plan may have: 19 days at 60 frames/s
 SEGMENT_SECONDS = Fraction(5)  # of output: what a job that is ended loses at most; an encoder's keyframes are as far
 SEGMENT_FRAMES = 300  # what a segment has at most, to a few frames
+FINEST_TICK = Fraction(1, 1_000_000)  # s; ffmpeg joins segments by whole microseconds
+_FINEST_SCALE = 10_000_000  # ticks/s that every container's header surely holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +24,7 @@ class Target:
     """One output frame: the source pair (left, left + 1) and the time t in [0, 1) between them; t = 0 is a copy."""
 
     n: int  # output frame number
-    pts: int  # ticks of the output base, which is 1 / rate and begins at the plan's start: equal to n
+    pts: int  # ticks of the plan's base, from the plan's start; equal to n at a constant rate
     left: int  # source frame number
     t: Fraction
 
@@ -40,11 +44,16 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The output grid over a source: frame n is shown at `start + n / rate` seconds, n in range(frames)."""
+    """The output over a source: frame n is shown at `start + time(n)` seconds, n in range(frames).
+
+    At a constant rate that is n / rate. With `factor` the source's own rhythm is kept: each source frame stands at its
+    own time and is followed by factor - 1 frames at equal fractions of its gap, or of its own time if it is the last.
+    """
 
     source: Timeline
-    rate: Fraction  # frames/s of the output
+    rate: Fraction  # frames/s of the output; with `factor` a nominal one, which no time follows from
     segments: tuple[Segment, ...] = field(repr=False)
+    factor: int | None = None  # output frames for each source frame
 
     @property
     def frames(self) -> int:
@@ -57,13 +66,63 @@ class Plan:
         return self.source.start
 
     @property
+    def base(self) -> Fraction:
+        """The time base of the targets' pts, s/tick."""
+        return Fraction(1, self.rate) if self.factor is None else Fraction(self.source.time_base, self.factor)
+
+    @property
+    def tick(self) -> Fraction:
+        """The time base in which frames are written, s/tick: `base`, or what is nearest to it above a microsecond.
+
+        Source frames stand on whole ticks of it unless the source's own ticks are shorter than that.
+        """
+        if self.factor is None:
+            return self.base
+        own = self.source.time_base
+        for parts in range(self.factor, 0, -1):
+            tick = Fraction(own, parts)
+            if tick >= FINEST_TICK and tick.denominator <= _FINEST_SCALE:
+                return tick
+        return FINEST_TICK
+
+    def pts(self, n: int) -> int:
+        """When output frame `n` is shown, ticks of `base` from the start; n = frames is the end."""
+        if self.factor is None:
+            return n
+        pts, (left, part) = self.source.pts, divmod(n, self.factor)
+        here, then = ((pts[i] if i < len(pts) else self.source.end_pts) for i in (left, left + 1))
+        return (here - pts[0]) * self.factor + (then - here) * part
+
+    def time(self, n: int) -> Fraction:
+        """When output frame `n` is shown, s from the start; n = frames is the end."""
+        return self.pts(n) * self.base
+
+    @property
+    def least_step(self) -> Fraction:
+        """The shortest time from one output frame to the next, s."""
+        if self.factor is None:
+            return self.base
+        edges = (*self.source.pts, self.source.end_pts)
+        return min(b - a for a, b in pairwise(edges)) * self.base
+
+    @property
+    def greatest_step(self) -> Fraction:
+        """The longest time from one output frame to the next, s."""
+        if self.factor is None:
+            return self.base
+        edges = (*self.source.pts, self.source.end_pts)
+        return max(b - a for a, b in pairwise(edges)) * self.base
+
+    @property
     def duration(self) -> Fraction:
-        """frames / rate, s: the source's duration, or up to one output frame more."""
-        return Fraction(self.frames, self.rate)
+        """How long the output lasts, s: as long as the source, or up to one output frame longer."""
+        return self.time(self.frames)
 
     @property
     def copied(self) -> int:
         """Output frames with t = 0, if there are no scene cuts."""
+        if self.factor is not None:
+            return len(self.source) - 1 + self.factor
         step, unit = _output_step(self.source, self.rate)
         first, last = self.source.pts[0], self.source.pts[-1]
         on_grid = sum(1 for p in self.source.pts if (p - first) * unit % step == 0)
@@ -84,6 +143,9 @@ class Plan:
     def targets(self, numbers: range | None = None) -> Iterator[Target]:
         """Every output frame in order, or those of `numbers` (a segment's `targets`, for example; rising)."""
         numbers = range(self.frames) if numbers is None else numbers
+        if self.factor is not None:
+            yield from self._rhythmic(numbers, self.factor)
+            return
         step, unit = _output_step(self.source, self.rate)
         pts, first, last = self.source.pts, self.source.pts[0], len(self.source) - 1
         left = bisect_right(pts, first + numbers.start * step // unit) - 1
@@ -95,6 +157,12 @@ class Plan:
             t = _fraction(past, (pts[left + 1] - pts[left]) * unit) if left < last else Fraction(0)
             yield Target(n=n, pts=n, left=left, t=t)
 
+    def _rhythmic(self, numbers: range, factor: int) -> Iterator[Target]:
+        last = len(self.source) - 1
+        for n in numbers:
+            left, part = divmod(n, factor)
+            yield Target(n=n, pts=self.pts(n), left=left, t=_fraction(part, factor) if left < last else Fraction(0))
+
 
 def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction = SEGMENT_SECONDS) -> Plan:
     """The plan that shows all of `timeline` at `rate` frames/s, in segments of about `segment_seconds` of output.
@@ -105,12 +173,37 @@ def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction =
     """
     if rate <= 0 or segment_seconds <= 0:
         raise UsageError(f"{rate} frames per second cannot be meant: give a rate above 0, such as --fps 60")
-    frames = ceil(timeline.duration * rate)
+    whole = _whole(Plan(source=timeline, rate=rate, segments=()), ceil(timeline.duration * rate))
+    return _cut_up(whole, segment_seconds)
+
+
+def keep_plan(timeline: Timeline, factor: int, *, rate: Fraction, segment_seconds: Fraction = SEGMENT_SECONDS) -> Plan:
+    """The plan that keeps the rhythm of `timeline` and shows `factor` frames for each of its frames, the last included.
+
+    `rate` (frames/s) is what to call the result's rate. A constant source gives what `make_plan` does at `factor` times
+    its rate. Raises UsageError for a factor below 2 and for more than MOST_FRAMES.
+    """
+    if factor < 2:
+        raise UsageError(f"--vfr keep makes whole frames in each gap: give a whole --factor of 2 or more, not {factor}")
+    if timeline.is_cfr:
+        return make_plan(timeline, writable(timeline.rate * factor), segment_seconds=segment_seconds)
+    plan = Plan(source=timeline, rate=rate, segments=(), factor=factor)
+    return _cut_up(_whole(plan, len(timeline) * factor), segment_seconds)
+
+
+def _whole(plan: Plan, frames: int) -> Plan:
+    """`plan` as one segment."""
     if frames > MOST_FRAMES:
         raise UsageError(f"the result would have {frames} frames, and {MOST_FRAMES} are possible: ask for fewer")
+    everything = Segment(k=0, first_source=0, last_source=len(plan.source) - 1, targets=range(frames))
+    return replace(plan, segments=(everything,))
+
+
+def _cut_up(whole: Plan, segment_seconds: Fraction) -> Plan:
+    """`whole` in segments of nearly equal numbers of frames."""
+    frames, rate = whole.frames, whole.rate
     length = min(max(Fraction(1), segment_seconds * rate), Fraction(SEGMENT_FRAMES))
     count = max(1, round(Fraction(frames, length)))
-    whole = Plan(source=timeline, rate=rate, segments=(_segment_of_all(timeline, frames),))
     # equal lengths, to a few frames: no tiny last segment
     cuts = [0, *(_copy_near(whole, k * frames // count, reach=length // 2) for k in range(1, count)), frames]
     segments = []
@@ -120,17 +213,13 @@ def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction =
         segments.append(
             Segment(k=k, first_source=first.left, last_source=last_source, targets=range(cuts[k], cuts[k + 1]))
         )
-    return Plan(source=timeline, rate=rate, segments=tuple(segments))
+    return replace(whole, segments=tuple(segments))
 
 
 def _copy_near(plan: Plan, n: int, *, reach: int) -> int:
-    """Output frame `n`, or one up to 16 before it that is a source frame: then no pair belongs to two segments."""
-    near = range(n - min(16, reach), n + 1)
+    """Output frame `n`, or one a few before it that is a source frame: then no pair belongs to two segments."""
+    near = range(n - min(max(16, (plan.factor or 1) - 1), reach), n + 1)
     return next((t.n for t in reversed(list(plan.targets(near))) if t.t == 0), n)
-
-
-def _segment_of_all(timeline: Timeline, frames: int) -> Segment:
-    return Segment(k=0, first_source=0, last_source=len(timeline) - 1, targets=range(frames))
 
 
 def _output_step(source: Timeline, rate: Fraction) -> tuple[int, int]:
