@@ -25,7 +25,7 @@ import rivals
 
 from interp_cli.errors import VfiError
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
-from interp_cli.options import EngineOptions, Precision, Tta
+from interp_cli.options import Dedup, EngineOptions, Precision, Tta
 from interp_cli.quality.evaluate import Rebuild, Score, engine, mean_score, score_sample
 from interp_cli.quality.frames import Sample, clip_samples, find_material
 
@@ -123,6 +123,7 @@ def _ours(options: argparse.Namespace) -> Rebuild:
         precision=Precision(options.precision),
         tta=Tta(options.tta),
         scene_detect=options.scene_detect,
+        dedup=Dedup.OFF,
     )
     dtype = network_dtype(settings.precision, options.device)
     return engine(Interpolator(network, device=options.device, dtype=dtype, options=settings))

@@ -55,6 +55,13 @@ class Codec(StrEnum):
     FFV1 = "ffv1"
 
 
+class Deinterlace(StrEnum):
+    """What becomes of interlaced video."""
+
+    AUTO = "auto"  # every field becomes a whole frame
+    OFF = "off"  # frames are used as they are stored
+
+
 class Rhythm(StrEnum):
     """When the frames of the result are shown."""
 
@@ -67,6 +74,13 @@ class AudioInSlowMotion(StrEnum):
 
     STRETCH = "stretch"
     DROP = "drop"
+
+
+class Dedup(StrEnum):
+    """What becomes of source frames that only repeat the one before them."""
+
+    AUTO = "auto"  # where the picture moves on either side, frames are made in their place (see engine/repeats.py)
+    OFF = "off"
 
 
 class ProgressStyle(StrEnum):
@@ -92,6 +106,8 @@ class EngineOptions:
     scale: Scale = Scale.AUTO
     scene_detect: bool = True
     scene_threshold: float = 0.3  # see engine/scenes.py for what is compared
+    dedup: Dedup = Dedup.AUTO
+    overlay_hold: bool = True  # what stands still on top of what moves is not moved: see engine/overlay.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

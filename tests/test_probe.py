@@ -15,7 +15,7 @@ from interp_cli.media.encoding import choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.probe import probe, scan, stream_end
 from interp_cli.media.types import Color
-from interp_cli.options import EncodeOptions
+from interp_cli.options import Codec, EncodeOptions
 
 # ---- the banner, as real ffmpegs print it
 
@@ -255,15 +255,19 @@ def test_colour_labels_are_read(labels: tuple[str, ...], ffmpeg: Ffmpeg, tmp_pat
         assert {None: 2, "bt709": 1}[color.primaries] == context.color_primaries
 
 
-def test_hdr10_metadata_is_seen_and_said_not_to_be_carried(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
+def test_hdr10_metadata_are_read_and_given_to_the_encoder(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
     told = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
     colors = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
     x265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", f"log-level=error:{told}")
     tool(*PICTURE, *x265, "-pix_fmt", "yuv420p10le", *colors, "-t", "0.2", tmp_path / "hdr.mp4")
     info = probe(str(tmp_path / "hdr.mp4"), ffmpeg=ffmpeg)
-    assert info.video.mastering_metadata and not probe(str(plain_mp4), ffmpeg=ffmpeg).video.mastering_metadata
-    notes = choose_encoding(info, EncodeOptions(), container="mp4", ffmpeg=ffmpeg).notes
-    assert any("HDR10 mastering display" in note for note in notes)
+    assert info.video.mastering and not probe(str(plain_mp4), ffmpeg=ffmpeg).video.mastering
+    assert info.video.mastering.light == (1000, 400)
+    assert info.video.mastering.luminance == (Fraction(1, 10000), 1000)
+    encoding = choose_encoding(info, EncodeOptions(), container="mp4", ffmpeg=ffmpeg)
+    assert told in dict(encoding.args)["x265-params"]
+    lossless = choose_encoding(info, EncodeOptions(codec=Codec.FFV1), container="matroska", ffmpeg=ffmpeg)
+    assert any("HDR10 mastering display" in note for note in lossless.notes)
 
 
 def test_the_first_real_video_is_chosen_and_a_cover_is_not(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
@@ -355,3 +359,14 @@ def test_any_file_name_is_taken_literally(
     monkeypatch.chdir(tmp_path)
     Path(name).write_bytes(plain_mp4.read_bytes())
     assert len(scan(probe(name, ffmpeg=ffmpeg), ffmpeg=ffmpeg)) == 48
+
+
+def test_brackets_within_brackets_do_not_hide_what_a_stream_is() -> None:
+    stream = (
+        "  Stream #0:0[0x1]: Video: prores (HQ) (apch / 0x68637061), yuv422p10le(tv, bt709, top coded first (swapped))"
+    )
+    banner = parse_banner(["Input #0, mov, from 'file:a.mov':", f"{stream}, 1920x1080, 25 fps, 25 tbr, 12800 tbn"])
+    assert banner is not None
+    (video,) = banner.streams
+    assert (video.field_order, video.rate) == ("tb", 25)
+    assert video.color == Color(range="tv", matrix="bt709", primaries="bt709", transfer="bt709")

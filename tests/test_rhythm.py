@@ -34,7 +34,7 @@ TICK_US = Fraction(1, 1_000_000)  # s
 # 40 frames at uneven times, in ticks of 1/90000 s: gaps of 3000 to 5499, the second after 1 s of nothing
 UNEVEN = ("-vf", "settb=1/90000,setpts='N*3000+mod(N*N*317,2500)+if(gt(N,1),90000,0)'", "-fps_mode", "passthrough",
           "-enc_time_base", "1:90000", "-video_track_timescale", "90000")  # fmt: skip
-PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=30:d=1.33")
+PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=30:d=1.33")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-pix_fmt", "yuv420p")
 
 
@@ -249,7 +249,7 @@ def test_a_constant_source_becomes_the_same_file_with_and_without_keep(make_clip
         ({"rate": "60", "slow": Fraction(2)}, "leave --fps out"),
         ({"slow": Fraction(5, 2)}, "give a whole --factor, not 5/2"),
         ({"rate": "2x", "output": "out.avi"}, "an AVI file such as out.avi has one rate"),
-        ({"rate": "40x", "output": "out.mkv"}, r"nearer to each other than a .mkv file can tell \(0.000307 s\)"),
+        ({"rate": "40x", "output": "out.mkv"}, r"nearer to each other than a .mkv file can tell \(0\.000\d+ s\)"),
     ],
 )
 def test_what_keep_cannot_do_is_said(source: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interp_cli.cli import shared
-from interp_cli.cli.grammar import FACTOR, RATE, Session, VfiCommand, one_of, option, together
+from interp_cli.cli.grammar import FACTOR, PLAIN_RATE, RATE, Session, VfiCommand, one_of, option, together
+from interp_cli.cli.piped import Piped, piped
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, printable
-from interp_cli.options import AudioInSlowMotion, ProgressStyle, Rhythm
+from interp_cli.options import AudioInSlowMotion, Deinterlace, ProgressStyle, Rhythm
 from interp_cli.progress import Progress, make_progress
 
 if TYPE_CHECKING:
@@ -29,7 +30,16 @@ _INPUTS = [
     ),
     option(
         "-o", "--output", section="Result", type=click.Path(), metavar="OUT",
-        help="Name of the result, or a folder.  [default: beside the input, with the rate in its name]",
+        help="Name of the result, a folder, a pattern for pictures (out/%05d.png), or - for standard output."
+        "  [default: beside the input, with the rate in its name]",
+    ),
+    option(
+        "-f", "--format", section="Result", metavar="NAME",
+        help="Container of the result, by ffmpeg's name, such as nut or matroska.  [default: what -o ends in]",
+    ),
+    option(
+        "--input-fps", "picture_rate", section="Result", type=PLAIN_RATE, metavar="R",
+        help="Frames per second of an input of pictures.  [default: 24]",
     ),
 ]  # fmt: skip
 _COMMON = [
@@ -40,6 +50,7 @@ _COMMON = [
     shared.limit_options,
     shared.engine_options,
     shared.scene_options,
+    shared.deinterlace_option,
     shared.encode_options,
     shared.ffmpeg_option,
     shared.stall_option,
@@ -73,6 +84,8 @@ def upsample(ctx: click.Context, /, **values: Any) -> int:
       vfi upsample clip.mp4 --fps 60
       vfi upsample clip.mov --factor 2 -c ffv1 -o lossless.mkv
       vfi upsample *.mp4 --fps 60 -o smooth/ --dry-run
+      vfi upsample shots/ --input-fps 24 --fps 60 -o new/%05d.png
+      ffmpeg -i IN -f nut - | vfi upsample - --fps 60 -o - -f nut | ffplay -
     """
     fps, factor = one_of(ctx, "fps", "factor")
     if (fps is None) == (factor is None):
@@ -117,17 +130,31 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
     inputs = (*values["inputs"], *values["more_inputs"])
     if not inputs:
         raise UsageError("no input: give the name of a video, such as vfi upsample clip.mp4 --fps 60")
+    with piped(session, inputs, values) as pipes:
+        jobs = _jobs(pipes, values, rate=rate, slow=slow)
+        code = _run_all(jobs, session, values, shown=pipes.shown)
+        pipes.send()
+        return code
+
+
+def _jobs(pipes: Piped, values: dict[str, Any], *, rate: str | None, slow: Fraction) -> list[Job]:
     from interp_cli.job.output import is_folder, make_folder
     from interp_cli.job.prepare import Job
 
-    output = values["output"]
+    inputs, output = pipes.inputs, pipes.output
     if len(inputs) > 1 and output is not None and not is_folder(output):
         raise UsageError(f"{len(inputs)} inputs cannot all become {output}: give a folder with -o, such as {output}/")
+    for name in ("scenes-in", "scenes-out"):
+        if len(inputs) > 1 and values[name.replace("-", "_")] is not None:
+            raise UsageError(f"--{name} is about one video, and {len(inputs)} are given: do them one by one")
     if output is not None and is_folder(output) and not values["dry_run"]:
         make_folder(output)
     template = Job(
         input="",
         output=output,
+        format=values["format"],
+        picture_rate=values["picture_rate"],
+        temporary=pipes.temporary,
         rate=rate,
         slow=slow,
         vfr=Rhythm(values["vfr"]),
@@ -135,15 +162,17 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
         end=values["end"],
         audio=not values["no_audio"],
         slow_audio=AudioInSlowMotion(values.get("audio", "stretch")),
+        deinterlace=Deinterlace(values["deinterlace"]),
         overwrite=values["overwrite"],
         fresh=values["fresh"],
         engine=shared.engine_of(values),
         encode=shared.encode_of(values),
+        scenes_in=values["scenes_in"],
+        scenes_out=values["scenes_out"],
         limits=shared.limits_of(values),
         ffmpeg=values["ffmpeg"],
     )
-    jobs = [replace(template, input=path, protected=inputs) for path in inputs]
-    return _run_all(jobs, session, values)
+    return [replace(template, input=path, protected=inputs) for path in inputs]
 
 
 @click.command(cls=VfiCommand)
@@ -165,7 +194,7 @@ def resume(session: Session, /, **values: Any) -> int:
     return _run_all(jobs, session, {**values, "dry_run": False})
 
 
-def _run_all(jobs: list[Job], session: Session, values: dict[str, Any]) -> int:
+def _run_all(jobs: list[Job], session: Session, values: dict[str, Any], *, shown: Callable[[str], str] = str) -> int:
     """One job ends as it ends; of several, each is tried, and the first failure gives the exit code."""
     from interp_cli.media.children import be_patient
 
@@ -173,9 +202,9 @@ def _run_all(jobs: list[Job], session: Session, values: dict[str, Any]) -> int:
     progress = make_progress(ProgressStyle(values["progress"]), stream=sys.stderr, quiet=values["quiet"])
     dry_run, as_json = values["dry_run"], values["as_json"]
     if len(jobs) == 1:
-        facts = _run_one(jobs[0], session, progress, dry_run=dry_run, as_text=not as_json, taken=set())
+        facts = _run_one(jobs[0], session, progress, dry_run=dry_run, as_text=not as_json, taken=set(), shown=shown)
         if as_json:
-            click.echo(json.dumps(facts))
+            click.echo(shown(json.dumps(facts)))
         return 0
     outcomes: list[dict[str, Any]] = []
     taken: set[str] = set()
@@ -207,7 +236,14 @@ def _summary(outcomes: Sequence[dict[str, Any]]) -> str:
 
 
 def _run_one(
-    job: Job, session: Session, progress: Progress, *, dry_run: bool, as_text: bool, taken: set[str]
+    job: Job,
+    session: Session,
+    progress: Progress,
+    *,
+    dry_run: bool,
+    as_text: bool,
+    taken: set[str],
+    shown: Callable[[str], str] = str,
 ) -> dict[str, Any]:
     from interp_cli.cli import text
     from interp_cli.job.facts import plan_facts
@@ -220,8 +256,8 @@ def _run_one(
     taken.add(str(work.output))
     if dry_run:
         if as_text:
-            click.echo("\n".join(map(printable, text.plan_lines(work))))
+            click.echo("\n".join(printable(shown(line)) for line in text.plan_lines(work)))
         return plan_facts(work)
     result = execute(work, progress=progress, stop=session.stop)
-    progress.note(text.result_line(result))
+    progress.note(shown(text.result_line(result)))
     return result.facts()

@@ -168,6 +168,12 @@ def _rate(text: str) -> str:
     return text
 
 
+def _plain_rate(text: str) -> Fraction:
+    if text.strip().lower().endswith(("x", "×")):
+        raise UsageError(f"{text!r} is a factor, and pictures have no rate to multiply: give a rate, such as 24")
+    return parse_rate(text, Fraction(30)).value
+
+
 def _fraction(text: str) -> Fraction:
     if len(text) > 40 or "e" in text.lower():  # 1e999999999 would be worked out, digit by digit
         raise ValueError(text)
@@ -234,6 +240,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 RATE = _Value("rate", _rate)
+PLAIN_RATE = _Value("rate", _plain_rate)
 FACTOR = _Value("factor", _factor)
 TIME = _Value("time", parse_time)
 LENGTH = _Value("time", _length)

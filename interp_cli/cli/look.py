@@ -10,7 +10,7 @@ import click
 
 import interp_cli
 from interp_cli.cli import shared
-from interp_cli.cli.grammar import VfiCommand
+from interp_cli.cli.grammar import PLAIN_RATE, VfiCommand, option
 from interp_cli.errors import VfiError, printable
 
 WANTED_ENCODERS = (
@@ -29,6 +29,14 @@ WANTED_ENCODERS = (
 
 @click.command(cls=VfiCommand)
 @click.argument("path", metavar="IN", type=click.Path())
+@option("--scenes", is_flag=True, help="List the cuts too, which takes decoding every frame.")
+@shared.scenes_out_option
+@option("-y", "--overwrite", is_flag=True, help="Replace a file of cuts that exists already.")
+@shared.scene_threshold_option
+@option(
+    "--input-fps", "picture_rate", type=PLAIN_RATE, metavar="R",
+    help="Frames per second of pictures.  [default: 24]",
+)  # fmt: skip
 @shared.limit_options
 @shared.ffmpeg_option
 @shared.json_option
@@ -36,25 +44,36 @@ WANTED_ENCODERS = (
 def probe(path: str, ffmpeg: str | None, as_json: bool, **values: Any) -> int:
     """Show what a video holds: streams, colour, and the true rate and length from its packets.
 
+    A folder, a numbered pattern or a glob of pictures is a video too.
+
     \b
       vfi probe clip.mp4
+      vfi probe 'shots/f_%04d.png' --input-fps 25
       vfi probe clip.mp4 --json
+      vfi probe clip.mp4 --scenes-out cuts.csv
     """
-    from interp_cli.cli.text import source_lines
-    from interp_cli.job.facts import source_facts
+    from interp_cli.cli.text import cut_lines, source_lines
+    from interp_cli.job.facts import cut_facts, source_facts
     from interp_cli.job.output import check_input
+    from interp_cli.job.scenes import check_table, find_cuts, write_table
     from interp_cli.media.ffmpeg import find_ffmpeg
     from interp_cli.media.probe import probe as look_at
     from interp_cli.media.probe import scan
 
     check_input(path)
+    table = values["scenes_out"]
+    check_table(table, inputs=(path,), overwrite=values["overwrite"], result=None)
     found = find_ffmpeg(ffmpeg)
-    info = look_at(path, ffmpeg=found, limits=shared.limits_of(values))
+    info = look_at(path, ffmpeg=found, limits=shared.limits_of(values), picture_rate=values["picture_rate"])
     timeline = scan(info, ffmpeg=found)
-    if as_json:
-        click.echo(json.dumps(source_facts(info, timeline)))
-    else:
-        click.echo("\n".join(map(printable, source_lines(info, timeline))))
+    facts, lines = source_facts(info, timeline), list(source_lines(info, timeline))
+    if values["scenes"] or table is not None:
+        cuts = find_cuts(info, timeline, ffmpeg=found, threshold=values["scene_threshold"])
+        facts["cuts"] = cut_facts(cuts)
+        lines += cut_lines(cuts)
+        if table is not None:
+            write_table(table, cuts)
+    click.echo(json.dumps(facts) if as_json else "\n".join(map(printable, lines)))
     return 0
 
 

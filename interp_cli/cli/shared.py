@@ -23,6 +23,8 @@ from interp_cli.cli.grammar import (
 from interp_cli.options import (
     AudioInSlowMotion,
     Codec,
+    Dedup,
+    Deinterlace,
     EncodeOptions,
     EngineOptions,
     InputLimits,
@@ -77,12 +79,32 @@ engine_options = together(
     ),
 )  # fmt: skip
 
+scene_threshold_option = option(
+    "--scene-threshold", section=_ENGINE, type=click.FloatRange(0, 1), default=0.3, show_default=True,
+    metavar="X", help="How different frames must be for a cut, 0 to 1; lower finds more cuts.",
+)  # fmt: skip
+scenes_out_option = option(
+    "--scenes-out", section=_RESULT, type=click.Path(), metavar="FILE",
+    help="Write the cuts as a table (CSV): the first frame after each, its time, and how different the two are.",
+)  # fmt: skip
 scene_options = together(
-    option(
-        "--scene-threshold", section=_ENGINE, type=click.FloatRange(0, 1), default=0.3, show_default=True,
-        metavar="X", help="How different frames must be for a cut, 0 to 1; lower finds more cuts.",
-    ),
+    scene_threshold_option,
     option("--no-scene-detect", section=_ENGINE, is_flag=True, help="Make frames across cuts too."),
+    option(
+        "--scenes-in", section=_ENGINE, type=click.Path(), metavar="FILE",
+        help="Take the cuts from here and look for none: a file of --scenes-out, a scene list of PySceneDetect, or the "
+        "frame number or time of the first frame of each scene, one in a line.",
+    ),
+    scenes_out_option,
+    option(
+        "--dedup", section=_ENGINE, type=choice(Dedup), default="auto", show_default=True,
+        help="Where frames only repeat the one before while the picture moves (drawings on twos, telecine), make "
+        "frames in their place; off: take them as they are.",
+    ),
+    option(
+        "--no-overlay-hold", section=_ENGINE, is_flag=True,
+        help="Do not look for logos and subtitles to keep still.",
+    ),
 )  # fmt: skip
 
 rhythm_option = option(
@@ -138,6 +160,11 @@ encode_options = together(
     ),
 )  # fmt: skip
 
+deinterlace_option = option(
+    "--deinterlace", section=_ENGINE, type=choice(Deinterlace), default="auto", show_default=True,
+    help="Make a whole frame of every field of interlaced video, or use its frames as they are.",
+)  # fmt: skip
+
 no_audio_option = option("--no-audio", section=_SOUND, is_flag=True, help="Leave all sound out.")
 slow_audio_option = option(
     "--audio", section=_SOUND, type=choice(AudioInSlowMotion), default="stretch", show_default=True,
@@ -188,7 +215,9 @@ def engine_of(values: dict[str, Any], *, scene_detect: bool = True) -> EngineOpt
         tta=Tta(values["tta"]),
         scale=Scale(values["scale"]),
         scene_detect=scene_detect and not values.get("no_scene_detect"),
+        overlay_hold=not values.get("no_overlay_hold"),
         scene_threshold=values.get("scene_threshold", EngineOptions().scene_threshold),
+        dedup=Dedup(values.get("dedup", Dedup.OFF)),
     )
 
 

@@ -13,6 +13,7 @@ from interp_cli.timeline import decimal
 if TYPE_CHECKING:
     from interp_cli.job.job import Result
     from interp_cli.job.prepare import Prepared
+    from interp_cli.job.scenes import Cut
     from interp_cli.media.mux import Fate
     from interp_cli.media.types import MediaInfo
     from interp_cli.timeline import Timeline
@@ -51,12 +52,20 @@ def source_lines(info: MediaInfo, timeline: Timeline) -> Iterator[str]:
         yield f"chapters  {info.chapters}"
 
 
+def cut_lines(cuts: tuple[Cut, ...]) -> Iterator[str]:
+    """The cuts of a video, a line each."""
+    yield f"cuts      {len(cuts) or 'none'}"
+    for cut in cuts:
+        score = "" if cut.score is None else f" (differs by {cut.score:.2f})"
+        yield f"          before frame {cut.frame} at {decimal(cut.time)} s{score}"
+
+
 def plan_lines(work: Prepared) -> Iterator[str]:
     """What `--dry-run` prints."""
     from interp_cli.job.prepare import size_text
 
     plan = work.plan
-    yield from source_lines(work.info, work.timeline)
+    yield from source_lines(work.info, work.stored)
     if work.trim is not None:
         begin, end = (decimal(t - work.timeline.start) for t in (work.part.start, work.part.end))
         yield f"part      {begin} s to {end} s (whole frames: {work.numbers.start} to {work.numbers.stop - 1})"
@@ -65,7 +74,7 @@ def plan_lines(work: Prepared) -> Iterator[str]:
     yield f"output    {click.format_filename(str(work.output))} ({work.container})"
     rhythm = " in the source's rhythm" if plan.factor else ""
     yield f"result    {rate_text(plan.rate)}{rhythm}, {plan.frames} frames, {decimal(plan.duration)} s"
-    yield f"frames    {plan.copied} copied, {plan.made} made (fewer where the picture cuts)"
+    yield f"frames    {plan.copied} copied, {plan.made} made (fewer where the picture cuts, more where frames repeat)"
     yield f"encoder   {work.encoding.description}"
     for fate in work.fates:
         yield f"{fate.kind:9} {fate_text(fate)}"
@@ -85,7 +94,8 @@ def fate_text(fate: Fate) -> str:
 def result_line(result: Result) -> str:
     """One line about what was done."""
     cuts = f", {len(result.cuts)} cut{'s' * (len(result.cuts) != 1)}" if result.cuts else ""
-    kinds = f"{result.copied} copied, {result.made} made{cuts}"
+    repeats = f", {result.repeated} repeated frame{'s' * (result.repeated != 1)} replaced" if result.repeated else ""
+    kinds = f"{result.copied} copied, {result.made} made{cuts}{repeats}"
     speed = f"in {result.seconds:.1f} s, {result.frames_per_s:.1f} frames/s"
     name = click.format_filename(str(result.output))
     return f"{name}: {result.frames} frames at {decimal(result.rate)} fps ({kinds}) {speed}"

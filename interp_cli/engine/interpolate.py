@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import torch
 
-from interp_cli.engine.levels import check_mode, choose_mode, level
+from interp_cli.engine.levels import check_mode, choose_mode, level, nearest
+from interp_cli.engine.look import Look, Sight
 from interp_cli.engine.making import Job, Maker, Source
-from interp_cli.engine.scenes import CutDetector, thumbnail
-from interp_cli.engine.still import same
 from interp_cli.engine.way import network_dtype
+from interp_cli.engine.window import Window
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media.types import Color, Planes
 from interp_cli.model.network import Network
@@ -23,7 +23,8 @@ __all__ = ["Interpolator", "check_mode", "network_dtype"]
 class Interpolator:
     """Makes the frames of targets from source frames. Works on arrays alone: no files, no ffmpeg.
 
-    `cuts` are the source frames after which a cut kept frames from being made; `copied` and `made` count output frames.
+    `cuts` are the source frames after which the picture cuts, and `scores` those that were looked for, with their
+    score; `repeated` are those that show the drawing of the frame before. `copied` and `made` count output frames.
     `workers` threads make frames side by side (see `Maker`). Where memory runs out, the same frames are made with less
     of it, and `on_less_memory` is told in a sentence, once for each way out: smaller batches, tiles, a smaller scale,
     the CPU. `network` is then moved. `hold_still=False` makes every pixel of every frame that stands between two source
@@ -47,6 +48,8 @@ class Interpolator:
         self.options, self.hold_still = options, hold_still
         self.mode = choose_mode(options.mode, any_t=network.limits.any_t)
         self.cuts: list[int] = []
+        self.scores: dict[int, float] = {}
+        self.repeated: set[int] = set()
         self.copied = self.made = 0
         self._maker = Maker(
             network,
@@ -61,17 +64,31 @@ class Interpolator:
         )
 
     def run(
-        self, frames: Iterator[Planes], targets: Iterable[Target], *, color: Color, first_source: int = 0
+        self,
+        frames: Iterator[Planes | Look],
+        targets: Iterable[Target],
+        *,
+        color: Color,
+        first_source: int = 0,
+        cuts: Collection[int] | None = None,
+        pairs_until: int = 0,
+        longest: int | None = None,
     ) -> Iterator[Planes]:
         """One output frame per target, in order; `Planes.pts` is the target's.
 
         `frames` are consecutive source frames of one size and format from number `first_source` on; `targets` rise in
-        time. At t = 0 the source's own arrays come out. Frames before the first target's and after the last one's
-        are only looked at for cuts. Of the source, the current pair, what waits for its batch and
-        `CutDetector.LOOKAHEAD` frames are held. Raises InputError when the source ends before a target's left frame,
-        UsageError when bisection cannot reach a target's t, DeviceError when there is no memory for one frame.
+        time. At t = 0 the source's own arrays come out, except of a frame that repeats the one before it (see
+        engine/repeats.py). Frames before the first target's and after the last one's are only looked at, by `Sight`,
+        and those further before than `Sight.used` may be given as their `Look`. Of the source, the current drawing and
+        the next, what waits for its batch and `Sight.ahead` frames are held. `cuts`, if given, are the source frames
+        after which the picture cuts, in place of looking for them. Pairs before number `pairs_until` are looked at for
+        cuts even if no target needs them. A drawing that stands for more than `longest` (ticks of the frames' pts) is a
+        hold. Raises InputError when the source ends before a target's left frame, UsageError when bisection cannot
+        reach a target's t, DeviceError when there is no memory for one frame.
         """
-        window = _Window(frames, first_source, self._detector())
+        sight = Sight.of(self.options, given_cuts=cuts is not None, hold_still=self.hold_still)
+        threshold = self.options.scene_threshold
+        window = Window(frames, first_source, sight=sight, threshold=threshold, given_cuts=cuts, longest=longest)
         waiting: list[Planes | Job] = []
         jobs = 0
         for target in targets:
@@ -88,33 +105,40 @@ class Interpolator:
             if jobs == 0 or idle or (self.mode is Mode.DIRECT and jobs >= batch):
                 yield from self._flush(waiting, color)
                 waiting, jobs = [], 0
+        self._note_cuts(window, pairs_until)
         yield from self._flush(waiting, color)
 
-    def _detector(self) -> CutDetector | None:
-        return CutDetector(self.options.scene_threshold) if self.options.scene_detect else None
-
-    def _decide(self, window: _Window, target: Target) -> Planes | Job:
+    def _decide(self, window: Window, target: Target) -> Planes | Job:
         """A copy where there is nothing to make, else the job of making the target's frame."""
-        window.forget_before(target.left)
-        left = window.at(target.left)
+        window.want(target.left)
+        self._note_cuts(window, target.left + bool(target.t))
+        drawing = window.drawing(target.left)
+        self.repeated.update(drawing[1:])
+        left = window.at(drawing.start)
         if left is None or left.planes is None:
             raise InputError(f"the video ended before frame {target.left}; it is shorter than its packets promise")
-        right = window.at(target.left + 1) if target.t else None
-        if right is None or self._hold(window, target.left, left, right):
+        t = window.within(drawing, target)
+        right = window.at(drawing.stop) if t else None
+        if right is None or (len(drawing) == 1 and self._hold(window, target.left, left, right)):
             self.copied += 1
             return Planes(target.pts, left.planes.data, left.planes.format)
         if self.mode is Mode.BISECT:
             level(target.t)
+            t = nearest(t)
         self._maker.batch_for(left.planes)
         self.made += 1
-        return Job(left, right, target.t, target.pts)
+        return Job(left, right, t, target.pts, window.overlay(drawing))
 
-    def _hold(self, window: _Window, number: int, left: Source, right: Source) -> bool:
-        if window.is_cut(number):
-            if self.cuts[-1:] != [number]:
-                self.cuts.append(number)
-            return True
-        return self.hold_still and window.repeats(number, left, right)
+    def _hold(self, window: Window, number: int, left: Source, right: Source) -> bool:
+        return window.is_cut(number) or (self.hold_still and window.repeats(number, left, right))
+
+    def _note_cuts(self, window: Window, until: int) -> None:
+        """Remember the cuts among the pairs before number `until` that were not asked for yet."""
+        for left in window.new_pairs(until):
+            if window.is_cut(left):
+                self.cuts.append(left)
+                if (score := window.cut_score(left)) is not None:
+                    self.scores[left] = score
 
     def _is_full(self, waiting: list[Planes | Job], jobs: int, item: Planes | Job) -> bool:
         """Whether to bisect what waits before `item` joins: all times of a pair stay together."""
@@ -129,55 +153,3 @@ class Interpolator:
         made = iter(make(jobs, color))
         for item in waiting:
             yield next(made) if isinstance(item, Job) else item
-
-
-class _Window:
-    """The source frames that are in use, read as far as needed."""
-
-    def __init__(self, frames: Iterator[Planes], first: int, detector: CutDetector | None) -> None:
-        self._frames, self._next, self._detector = frames, first, detector
-        self._first = first  # number of the detector's first frame
-        self._held: dict[int, Source] = {}
-        self._repeats: dict[int, bool] = {}
-        self._wanted = first
-        self._ended = False
-
-    def at(self, number: int) -> Source | None:
-        """Source frame `number`, not forgotten yet; None after the end."""
-        while self._next <= number and not self._ended:
-            self._read()
-        return self._held.get(number)
-
-    def is_cut(self, left: int) -> bool:
-        """Whether a cut lies between frames `left` and `left + 1`; reads ahead until that is certain."""
-        if self._detector is None:
-            return False
-        while (cut := self._detector.is_cut(left - self._first)) is None and not self._ended:
-            self._read()
-        return bool(cut)
-
-    def repeats(self, number: int, left: Source, right: Source) -> bool:
-        """Whether frame `number + 1` is frame `number` again; looked at once per pair."""
-        if number not in self._repeats:
-            equal = left.planes is not None and right.planes is not None and same(left.planes, right.planes)
-            self._repeats = {number: equal}
-        return self._repeats[number]
-
-    def forget_before(self, number: int) -> None:
-        """Let go of the frames before `number`."""
-        for old in [n for n in self._held if n < number]:
-            del self._held[old]
-        self._wanted = number
-
-    def _read(self) -> None:
-        planes = next(self._frames, None)
-        if planes is None:
-            self._ended = True
-            if self._detector is not None:
-                self._detector.end()
-            return
-        if self._next >= self._wanted:
-            self._held[self._next] = Source(planes)
-        self._next += 1
-        if self._detector is not None:
-            self._detector.add(thumbnail(planes))

@@ -57,6 +57,14 @@ def level(t: Fraction) -> int:
     return n
 
 
+def nearest(t: Fraction) -> Fraction:
+    """`t` in (0, 1) itself where bisection reaches it, else the nearest k/16 in between: finer ones cost too much."""
+    n = t.denominator
+    if n & (n - 1) == 0 and n <= 1 << MOST_LEVELS:
+        return t
+    return Fraction(min(max(1, round(t * 16)), 15), 16)
+
+
 def levels(times: Iterable[Fraction]) -> tuple[tuple[Step, ...], ...]:
     """Steps that reach all `times` in (0, 1), level by level, each level needing only those before it (and 0 and 1)."""
     needed: set[Fraction] = set()

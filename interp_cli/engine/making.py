@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from interp_cli.engine import planes as on_device
 from interp_cli.engine import tiles
+from interp_cli.engine.doubt import second_thoughts
 from interp_cli.engine.levels import last_use, levels
+from interp_cli.engine.overlay import Mask
 from interp_cli.engine.planes import Frames
-from interp_cli.engine.still import hold_still
+from interp_cli.engine.still import hold_overlays, hold_still
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
 from interp_cli.media.types import Color, Planes
@@ -57,12 +59,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One frame to make: between `left` and `right` at `t` in (0, 1), to be shown at `pts` (ticks)."""
+    """One frame to make: between `left` and `right` at `t` in (0, 1), to be shown at `pts` (ticks).
+
+    `overlay` says where something stands still before what moves.
+    """
 
     left: Source
     right: Source
     t: Fraction
     pts: int
+    overlay: Mask | None = None
 
 
 class Pair(NamedTuple):
@@ -72,6 +78,7 @@ class Pair(NamedTuple):
     right: Source
     t: Fraction
     pts: tuple[int, ...]  # ticks at which the frame is shown; none if others are only made from it
+    overlay: Mask | None
 
 
 class Maker:
@@ -113,7 +120,7 @@ class Maker:
 
     def direct(self, jobs: Sequence[Job], color: Color) -> Iterator[Planes]:
         """The frames of `jobs`, in order, each asked of the network at its own t."""
-        for _, shown in self._made([Pair(job.left, job.right, job.t, (job.pts,)) for job in jobs], color):
+        for _, shown in self._made([Pair(job.left, job.right, job.t, (job.pts,), job.overlay) for job in jobs], color):
             yield from shown
 
     def bisect(self, jobs: Sequence[Job], color: Color) -> list[Planes]:
@@ -122,6 +129,7 @@ class Maker:
         Made frames stay unrounded on the device as long as a finer level looks at them.
         """
         times: dict[tuple[Source, Source], list[Fraction]] = {}
+        overlays = {(job.left, job.right): job.overlay for job in jobs}
         for job in jobs:
             times.setdefault((job.left, job.right), []).append(job.t)
         plans = {ends: levels(ts) for ends, ts in times.items()}
@@ -137,7 +145,7 @@ class Maker:
             pairs = []
             for ends, s in steps:
                 pts = tuple(jobs[n].pts for n in wanted.get((ends, s.t), ()))
-                pairs.append(Pair(nodes[ends, s.before], nodes[ends, s.after], Fraction(1, 2), pts))
+                pairs.append(Pair(nodes[ends, s.before], nodes[ends, s.after], Fraction(1, 2), pts, overlays[ends]))
             for (ends, step), (frames, shown) in zip(steps, self._made(pairs, color), strict=True):
                 key = (ends, step.t)
                 out.update(zip(wanted.get(key, ()), shown, strict=True))
@@ -278,10 +286,15 @@ class Maker:
             frames1 = on_device.stack([_frames(pair.right) for pair in some])
             fine = _fine(some)
             sampling = self.network.limits.sampling
-            made = on_device.compose(frames0, frames1, part, color=color, scale=scale, sampling=sampling, fine=fine)
-            if self.still:
+            apart: list[Tensor] | None = [] if self.still else None
+            made = on_device.compose(
+                frames0, frames1, part, color=color, scale=scale, sampling=sampling, fine=fine, apart=apart
+            )
+            if apart:
                 t = torch.tensor([float(pair.t) for pair in some])
+                made = second_thoughts(made, apart[0], frames0, frames1, part, t=t, scale=scale, fine=fine)
                 made = hold_still(made, frames0, frames1, part, t=t, scale=scale)
+                made = hold_overlays(made, frames0, frames1, [pair.overlay for pair in some], t=t)
             out.append(made)
         return out
 

@@ -251,13 +251,14 @@ def compose(
     scale: int = 1,
     sampling: str = "bilinear",
     fine: tuple[Tensor, Tensor] | None = None,
+    apart: list[Tensor] | None = None,
 ) -> Frames:
     """I_t on the planes: M * warp(I0, F_t0) + (1 - M) * warp(I1, F_t1) + R, each plane at its own size.
 
     `s` is of the size of `network_input(..., scale=scale)`. R goes through the linear RGB-to-YUV matrix (its offset
     cancels). Alpha moves with the same flow and takes no R; colours are not weighted by alpha. `sampling` is that of
     the full-size planes: "bilinear" or "bicubic"; subsampled chroma is always bilinear. `fine` are `doubled` frames, to
-    sample the full-size planes from.
+    sample the full-size planes from. To `apart` the difference of the two warped first planes is added (N, 1, H, W).
     """
     rows = _code(frames0.format, color, frames0.size[0]).rows
     net, chroma = (scale, scale), None
@@ -275,7 +276,7 @@ def compose(
     height, width = frames0.size
     a, b = fine or (frames0.full, frames1.full)
     where, finer = where[..., :height, :width], 2 if fine else 1
-    full = _compose_planes(a, b, where, R_full, rows, unit, sampling, finer)
+    full = _compose_planes(a, b, where, R_full, rows, unit, sampling, finer, apart)
     return Frames(full, chroma, frames0.format)
 
 
@@ -288,6 +289,7 @@ def _compose_planes(
     unit: tuple[float, float],
     sampling: str,
     finer: int = 1,
+    apart: list[Tensor] | None = None,
 ) -> Tensor:
     """`where` (N, 5, h, w) is F_t0, F_t1 and M; its flows times `unit` (x, y) are in pixels of the result.
 
@@ -295,7 +297,10 @@ def _compose_planes(
     """
     h, w = where.shape[-2:]
     out = warp(b, where[:, 2:4], sampling, unit, finer)
-    out.lerp_(warp(a, where[:, :2], sampling, unit, finer), where[:, 4:])
+    early = warp(a, where[:, :2], sampling, unit, finer)
+    if apart is not None:
+        apart.append(early[:, :1] - out[:, :1])
+    out.lerp_(early, where[:, 4:])
     if R is not None:
         for plane, row in enumerate(rows):
             for k, weight in enumerate(row):

@@ -95,7 +95,7 @@ class CutDetector:
         self._thumbnails: dict[int, Thumbnail] = {}
         self._scores: dict[int, float] = {}  # of the pair (i, i + 1)
         self._matched_scores: dict[int, float] = {}
-        self._decided: dict[int, bool] = {}
+        self._decided: dict[int, float | None] = {}  # the score of a cut
         self._count = 0
         self._next_pair = 0
         self._ended = False
@@ -119,14 +119,18 @@ class CutDetector:
         False after the end, and for pairs more than 64 back, which are forgotten.
         """
         if left < self._next_pair:
-            return self._decided.get(left, False)
+            return self._decided.get(left) is not None
         return False if self._ended else None
+
+    def cut_score(self, left: int) -> float | None:
+        """The score of the cut between frames `left` and `left + 1`; None where none is known."""
+        return self._decided.get(left)
 
     def _decide(self) -> None:
         beyond = 0 if self._ended else self.LOOKAHEAD
         while self._next_pair + 1 + beyond < self._count:
             i = self._next_pair
-            self._decided[i] = self._test(i)
+            self._decided[i] = self._scores[i] if self._test(i) else None
             self._decided.pop(i - 64, None)
             for old in (self._thumbnails, self._scores, self._matched_scores):
                 old.pop(i - _BEFORE, None)

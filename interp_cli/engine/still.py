@@ -1,12 +1,15 @@
-"""What does not move stays as it is: equal frames, and areas where two frames agree."""
+"""What does not move stays as it is: equal frames, areas where two frames agree, overlays."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.engine.overlay import Mask
 from interp_cli.engine.planes import FULL, Frames, regrid
 from interp_cli.media.types import Planes
 from interp_cli.model.network import Synthesis
@@ -38,6 +41,23 @@ def hold_still(made: Frames, frames0: Frames, frames1: Frames, s: Synthesis, *, 
         return Frames(full, None, made.format)
     source = torch.where(late, frames1.chroma, frames0.chroma)
     return Frames(full, _held(made.chroma, source, still, made.chroma_pitch), made.format)
+
+
+def hold_overlays(made: Frames, frames0: Frames, frames1: Frames, masks: Sequence[Mask | None], *, t: Tensor) -> Frames:
+    """`made` with the two source frames, mixed by `t` (N,), where `masks` (one per frame) have an overlay.
+
+    Colours that are subsampled are held as far as their area is covered. The same object comes back without a mask.
+    """
+    if all(mask is None for mask in masks):
+        return made
+    none = np.zeros(made.size, bool)
+    weight = torch.from_numpy(np.stack([none if mask is None else mask for mask in masks])[:, None].astype(np.float32))
+    weight, t = weight.to(made.full.device), t.view(-1, 1, 1, 1).to(made.full.device)
+    full = torch.lerp(made.full, torch.lerp(frames0.full, frames1.full, t), weight)
+    if made.chroma is None or frames0.chroma is None or frames1.chroma is None:
+        return Frames(full, None, made.format)
+    small = regrid(weight, FULL, made.chroma_pitch)
+    return Frames(full, torch.lerp(made.chroma, torch.lerp(frames0.chroma, frames1.chroma, t), small), made.format)
 
 
 def _held(made: Tensor, source: Tensor, still: Tensor, pitch: tuple[int, int]) -> Tensor:

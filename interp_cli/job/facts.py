@@ -8,6 +8,7 @@ from typing import Any
 
 import interp_cli
 from interp_cli.job.prepare import Prepared
+from interp_cli.job.scenes import Cut
 from interp_cli.media.mux import Fate
 from interp_cli.media.types import MediaInfo
 from interp_cli.timeline import Timeline
@@ -60,6 +61,11 @@ def source_facts(info: MediaInfo, timeline: Timeline) -> dict[str, Any]:
     }
 
 
+def cut_facts(cuts: tuple[Cut, ...]) -> list[dict[str, Any]]:
+    """Each cut: the first frame after it, its time (s), and how different the frames on either side are."""
+    return [{"frame": cut.frame, "time": exact(cut.time), "score": cut.score} for cut in cuts]
+
+
 def stream_facts(fates: tuple[Fate, ...]) -> list[dict[str, Any]]:
     """What becomes of each stream."""
     return [asdict(fate) for fate in fates]
@@ -71,7 +77,8 @@ def plan_facts(work: Prepared) -> dict[str, Any]:
     return {
         "input": work.job.input,
         "output": str(work.output),
-        "source": source_facts(work.info, work.timeline),
+        "source": source_facts(work.info, work.stored),
+        "deinterlaced": work.fields,
         "source_frames": [work.numbers.start, work.numbers.stop],
         "slow": exact(work.job.slow),
         "rate": exact(plan.rate),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,11 +19,14 @@ from interp_cli.job.key import check_unchanged, key_of, stored
 from interp_cli.job.network import device_text, make_interpolator
 from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
+from interp_cli.job.scenes import Cut, cuts_of, write_table
 from interp_cli.job.segments import make_segments
+from interp_cli.job.sequence import check_frames, make_folder_of, publish_frames
 from interp_cli.job.stop import Stop
 from interp_cli.job.workdir import WorkDirectory, work_directory
 from interp_cli.media.mux import Fate, mux
 from interp_cli.media.probe import probe, scan
+from interp_cli.media.rendering import PICTURES, render
 from interp_cli.progress import Progress, Silent
 from interp_cli.timeline import Plan, Timeline
 from interp_cli.weights import WeightsEntry
@@ -43,6 +48,8 @@ class Result:
     copied: int
     made: int
     cuts: tuple[int, ...]  # source frames after which the picture cuts
+    scenes: tuple[Cut, ...]  # the same cuts, as they are written
+    repeated: int  # source frames that show the drawing of the frame before
     seconds: float  # of wall time
     device: str
     fates: tuple[Fate, ...]
@@ -66,6 +73,7 @@ class Result:
             "copied": self.copied,
             "made": self.made,
             "cuts": list(self.cuts),
+            "repeated": self.repeated,
             "seconds": round(self.seconds, 3),
             "frames_per_s": round(self.frames_per_s, 2),
             "device": self.device,
@@ -89,19 +97,27 @@ def execute(work: Prepared, *, progress: Progress | None = None, stop: Stop | No
     begun = time.monotonic()
     asked = stored(replace(work.job, output=os.path.abspath(work.output)))  # noqa: PTH100 - a text
     how: dict[str, Any] = {"job": asked, "fresh": work.job.fresh, "segments": len(work.plan.segments), "stop": stop}
-    done = False
+    how |= {"last": work.last_file, "kept": not work.job.temporary}
+    done = made = False
     try:
         with stop.deferred():  # torch is imported, whose C code would print what interrupts it
             key = key_of(work, device=device_text(work.job.engine))
         stop.check()
+        if work.container == "image2":
+            made = make_folder_of(work.output)
         with (
             work_directory(work.output, key=key, **how) as place,
             outside_faults(work.output, place.folder),
         ):
             result = _make(work, place, progress, stop, begun)
+            if work.job.scenes_out is not None:
+                write_table(work.job.scenes_out, result.scenes)
             done = True
     finally:
         progress.end(done=done)
+        if made and not done:
+            with suppress(OSError):  # something is kept in it
+                work.output.parent.rmdir()
     return result
 
 
@@ -120,9 +136,13 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
     told = {"input": work.job.input, "output": str(work.output), "rate": exact(work.plan.rate)}
     progress.start(frames=work.plan.frames, done=before, **told)
     make_segments(work, place, interpolator, progress=progress, stop=stop)
-    finished = place.folder / f"result{work.output.suffix}"
+    suffix = work.output.suffix if re.fullmatch(r"\.\w+", work.output.suffix) else ""
+    finished = place.folder / (PICTURES if work.container == "image2" else f"result{suffix or '.video'}")
     _join(work, place, finished)
     check_unchanged(work)
+    if work.container == "image2":
+        _publish_pictures(work, place, finished, stop)
+        return _result(work, place, begun, device=device, entry=entry)
     _check(work, finished)
     stop.check()
     place.about_to_publish(finished)
@@ -130,19 +150,36 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
     return _result(work, place, begun, device=device, entry=entry)
 
 
+def _publish_pictures(work: Prepared, place: WorkDirectory, folder: Path, stop: Stop) -> None:
+    video = work.info.video
+    size = (video.height, video.width) if video.rotation % 180 else (video.width, video.height)
+    finished = check_frames(folder, frames=work.plan.frames, size=size)
+    stop.check()
+    with stop.deferred():  # all of them or none
+        place.about_to_publish(*finished)
+        publish_frames(finished, work.output, overwrite=work.job.overwrite)
+
+
 def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, entry: WeightsEntry) -> Result:
-    segments = place.done.values()
+    segments, per_frame, first = place.done.values(), 2 if work.fields else 1, work.numbers.start
+    scores = {
+        (first + left) // per_frame: score
+        for done in segments
+        for left, score in zip(done.cuts, done.scores, strict=True)
+    }
     return Result(
         input=work.job.input,
         output=work.output,
-        source_rate=work.timeline.rate,
+        source_rate=work.source_rate,
         rate=work.plan.rate,
-        source_frames=len(work.part),
+        source_frames=-(-len(work.part) // per_frame),
         frames=work.plan.frames,
         duration=work.plan.duration,
         copied=sum(done.copied for done in segments),
         made=sum(done.made for done in segments),
-        cuts=tuple(sorted({work.numbers.start + left for done in segments for left in done.cuts})),
+        cuts=tuple(sorted(scores)),
+        scenes=cuts_of(work.stored, scores),
+        repeated=len({frame for done in segments for frame in done.repeated}),
         seconds=time.monotonic() - begun,
         device=device,
         fates=work.fates,
@@ -151,8 +188,12 @@ def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, 
 
 
 def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
+    segments = [(place.segment(segment.k), len(segment.targets)) for segment in work.plan.segments]
+    if work.rendering is not None:
+        render(segments, work.rendering, finished, ffmpeg=work.ffmpeg, rate=work.plan.rate)
+        return
     mux(
-        [(place.segment(segment.k), len(segment.targets)) for segment in work.plan.segments],
+        segments,
         work.info,
         finished,
         ffmpeg=work.ffmpeg,
@@ -186,7 +227,12 @@ def _check(work: Prepared, finished: Path) -> None:
         wrong.append(f"it has {len(timeline)} frames and not {plan.frames}")
     elif late := _misplaced(timeline, plan, rounding):
         wrong.append(late)
-    zero = work.trim[0] if work.trim else min(max(work.info.start, Fraction(0)), work.part.start)  # what mux makes 0
+    if work.rendering is not None:
+        zero = work.part.start
+    else:
+        zero = (
+            work.trim[0] if work.trim else min(max(work.info.start, Fraction(0)), work.part.start)
+        )  # what mux makes 0
     first = (work.part.start - zero) * work.job.slow
     # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by some 20 ms;
     # MPEG-TS, whose decoding times cannot be negative, by the frames that B-frames are put off.

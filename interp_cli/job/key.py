@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import interp_cli
 from interp_cli.errors import InputError, OutputError
 from interp_cli.job.prepare import Identity, Job, Prepared
+from interp_cli.media.fields import deinterlacer
 
 _ELSEWHERE = {
     "input",
@@ -25,6 +26,10 @@ _ELSEWHERE = {
     "fresh",
     "limits",
     "ffmpeg",
+    "scenes_in",  # its cuts are in the key, whatever its name
+    "scenes_out",
+    "format",
+    "temporary",
 }  # no byte depends on it
 
 Kind = TypeVar("Kind")
@@ -47,11 +52,14 @@ def key_of(work: Prepared, *, device: str) -> dict[str, str]:
         "frames": str(work.plan.frames),
         "times": _digest([str(work.part.time_base), *map(str, work.part.pts), str(work.part.end_pts)]),
         "segments": _digest(bounds),
+        "cuts": "looked for" if work.cuts is None else f"{len(work.cuts)} given, {_digest(sorted(work.cuts))}",
         "weights": work.weights.sha256,
         "encoder": json.dumps(
             work.encoding.output_options(width=video.width, height=video.height, sar=video.sar), sort_keys=True
         ),
+        "deinterlacer": deinterlacer(video) if work.fields else "none",
         "container": work.container,
+        "last step": "" if work.rendering is None else json.dumps(asdict(work.rendering), sort_keys=True),
         "streams": json.dumps([asdict(fate) for fate in work.fates], default=str),
         "device": device,
         "processor cores": str(_cores()),  # x264 splits its work by them, and other parts are other bytes
@@ -67,14 +75,16 @@ def check_unchanged(work: Prepared) -> None:
         now = Identity.of(work.info.path, content=False)
     except OSError as error:
         raise InputError(f"{work.job.input} went away while vfi was reading it ({error.strerror})") from error
-    if (now.size, now.mtime_ns) != (work.identity.size, work.identity.mtime_ns):
+    if (now.size, now.mtime_ns, now.listing) != (work.identity.size, work.identity.mtime_ns, work.identity.listing):
         raise InputError(f"{work.job.input} was changed while vfi was reading it: wait until it is complete")
 
 
 def stored(job: Job) -> dict[str, Any]:
-    """`job` as plain values, with the full name of its input."""
+    """`job` as plain values, with the full names of its files."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(job), default=str))
-    return {**values, "input": os.path.abspath(job.input), "protected": [], "fresh": False}  # noqa: PTH100
+    names = {name: values[name] for name in ("input", "scenes_in", "scenes_out") if values[name] is not None}
+    full = {name: os.path.abspath(path) for name, path in names.items()}  # noqa: PTH100
+    return {**values, **full, "protected": [], "fresh": False}
 
 
 def restored(values: Mapping[str, Any]) -> Job:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.errors import InputError, OutputError, UsageError
+from interp_cli.job.sequence import check_sequence, is_sequence
 from interp_cli.job.workdir import was_published
 from interp_cli.media.encoding import holds
+from interp_cli.media.images import SUFFIXES
 from interp_cli.media.mux import container_for
+from interp_cli.media.pictures import find_pictures
 from interp_cli.options import Codec
 from interp_cli.timeline import decimal
 
+_SUFFIXES = {"matroska": ".mkv", "mpegts": ".ts", "yuv4mpegpipe": ".y4m"}  # of what -f takes; others are called alike
 _LONGEST_NAME = 255  # bytes, on nearly every file system
 
 
 def check_input(path: str) -> None:
     """Raises InputError or UsageError when `path` cannot be a media file, without reading it."""
     if path == "-":
-        raise UsageError("reading from standard input is not possible yet: give the name of a file")
+        raise UsageError("standard input can be read by vfi upsample and vfi slowmo: give the name of a file here")
+    if find_pictures(path) is not None:
+        return
     place = Path(path)
     try:
         found = place.exists()
@@ -29,8 +36,6 @@ def check_input(path: str) -> None:
         raise InputError(f"{path} cannot be opened ({reason}): check the name") from None
     if not found:
         raise InputError(f"{path} does not exist: check the name")
-    if place.is_dir():
-        raise InputError(f"{path} is a folder: give the files in it, such as {place / '*.mp4'}")
     if not place.is_file():
         raise InputError(f"{path} is not a regular file: vfi reads an input more than once")
     if not os.access(place, os.R_OK):
@@ -52,13 +57,38 @@ def make_folder(text: str) -> None:
         raise OutputError(f"the folder {text} cannot be made ({error.strerror}): choose another with -o") from error
 
 
-def result_path(path: str, output: str | None, *, rate: Fraction, slow: Fraction, codec: Codec | None) -> Path:
+def container_of(output: Path | str, asked: str | None) -> str:
+    """ffmpeg's muxer name for the result: "image2" for a pattern of pictures. Raises UsageError."""
+    if is_sequence(output):
+        if asked is not None:
+            raise UsageError(f"{output} means pictures, which are no {asked} file: leave -f out, or give another -o")
+        return "image2"
+    place = Path(output)
+    if asked is None and place.suffix.lower() in SUFFIXES:
+        many = place.with_name(f"{place.stem}_%05d{place.suffix}")
+        raise UsageError(f"{output} would be one picture: give a pattern for many, such as {many}, or name it .apng")
+    return container_for(output, asked)
+
+
+def result_path(
+    path: str, output: str | None, *, rate: Fraction, slow: Fraction, codec: Codec | None, format: str | None = None
+) -> Path:
     """The final name: `output`, or a default name in that folder or beside the input (in_60fps.mp4, in_slow8x.mp4)."""
     if output is not None and not is_folder(output):
         return Path(output)
     what = f"slow{decimal(slow)}x" if slow != 1 else f"{decimal(rate)}fps"
-    name = f"{Path(path).stem}_{what}{_suffix(path, codec)}"
+    name = f"{_stem(path)}_{what}{_suffix(path, codec) if format is None else _SUFFIXES.get(format, '.' + format)}"
     return (Path(path).parent if output is None else Path(output)) / name
+
+
+def _stem(path: str) -> str:
+    """What a result is named after: the file, the folder of pictures, or a pattern without its number."""
+    place = Path(path)
+    if place.is_dir():
+        return place.resolve().name or "pictures"
+    if find_pictures(path) is None:
+        return place.stem
+    return re.sub(r"%0?\d*d|[*?]|\[.*?\]", "", place.stem).strip("_-. ") or place.resolve().parent.name or "pictures"
 
 
 def _suffix(path: str, codec: Codec | None) -> str:
@@ -76,12 +106,16 @@ def _suffix(path: str, codec: Codec | None) -> str:
 def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool, fresh: bool = False) -> None:
     """Raises OutputError or UsageError when the result could not get the name `output`; writes nothing."""
     if str(output) == "-":
-        raise UsageError("writing to standard output is not possible yet: give the name of a file with -o")
+        raise UsageError("standard output needs a format: add -f nut, or give the name of a file with -o")
     place = Path(output)
     if (length := len(os.fsencode(place.name))) > _LONGEST_NAME:
         raise OutputError(
             f"the name {place.name} has {length} bytes and may have {_LONGEST_NAME}: give another with -o"
         )
+    if is_sequence(output):
+        check_sequence(place, inputs=inputs, overwrite=overwrite, fresh=fresh)
+        _check_folder(place.parent if place.parent.is_dir() else place.parent.parent)
+        return
     try:
         taken = place.exists() or place.is_symlink()
         if place.exists() and any(place.samefile(path) for path in inputs if Path(path).exists()):
@@ -94,7 +128,10 @@ def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool
         raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error
     if taken and not overwrite and (fresh or not was_published(place)):
         raise OutputError(f"{output} exists already: add -y to replace it, or choose another name with -o")
-    folder = place.parent
+    _check_folder(place.parent)
+
+
+def _check_folder(folder: Path) -> None:
     if not folder.exists():
         raise OutputError(f"the folder {folder} does not exist: make it first, or choose another with -o")
     if not folder.is_dir():

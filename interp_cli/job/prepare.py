@@ -6,23 +6,40 @@ import hashlib
 import os
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from interp_cli.errors import InputError, UsageError
-from interp_cli.job.output import check_input, check_output, is_folder, result_path
+from interp_cli.job.output import check_input, check_output, container_of, is_folder, result_path
+from interp_cli.job.scenes import check_table, read_cuts
+from interp_cli.job.sequence import existing_frames, frame_path
+from interp_cli.media.animation import gif_rate, plays_of
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
-from interp_cli.media.mux import Fate, container_for, stream_fates
+from interp_cli.media.fields import cannot_deinterlace, is_interlaced
+from interp_cli.media.mux import Fate, stream_fates
+from interp_cli.media.pictures import find_pictures, missing_numbers
 from interp_cli.media.probe import probe, scan
+from interp_cli.media.rendering import RENDERED, Rendering, choose_rendering
 from interp_cli.media.types import MediaInfo
-from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions, InputLimits, Mode, Rhythm
+from interp_cli.options import (
+    AudioInSlowMotion,
+    Codec,
+    Deinterlace,
+    EncodeOptions,
+    EngineOptions,
+    InputLimits,
+    Mode,
+    Rhythm,
+)
 from interp_cli.timeline import FINEST_TICK, Plan, Rate, Timeline, decimal, keep_plan, make_plan, parse_rate
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
 
 _END = 1 << 20  # bytes
+_END_OF_PICTURE = 1 << 12  # bytes: there may be very many
 _TICK = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "mpegts": Fraction(1, 90_000)}  # s
 _BITS_PER_PIXEL = {  # of usual footage at the default quality: for an estimate of disk space, no more
     Codec.H264: 0.20,
@@ -39,7 +56,10 @@ class Job:
     """What the user asked for, for one file. Nothing in it has been checked."""
 
     input: str
-    output: str | None = None  # a file or a folder; None: a default name beside the input
+    output: str | None = None  # a file, a folder or a pattern for pictures; None: a default name beside the input
+    format: str | None = None  # of the result's container; None: what its name says
+    picture_rate: Fraction | None = None  # frames/s of still pictures; None: the default
+    temporary: bool = False  # the input or the output is a pipe, so there is nothing to go on with later
     rate: str | None = None  # as `parse_rate` reads it; None: the source's own rate
     slow: Fraction = Fraction(1)  # how many times as long the result lasts
     vfr: Rhythm = Rhythm.CFR  # keep: as many frames for each source frame as `rate` ("3x"), or `slow`, says
@@ -47,11 +67,14 @@ class Job:
     end: Fraction | None = None  # s after the first frame
     audio: bool = True
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH
+    deinterlace: Deinterlace = Deinterlace.AUTO
     overwrite: bool = False
     fresh: bool = False  # start over where an earlier run was ended
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
     engine: EngineOptions = field(default_factory=EngineOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    scenes_in: str | None = None  # a list of cuts, to be believed
+    scenes_out: str | None = None  # where the cuts are written
     limits: InputLimits = field(default_factory=InputLimits)
     ffmpeg: str | None = None
 
@@ -62,11 +85,14 @@ class Identity:
 
     size: int  # bytes
     mtime_ns: int
-    ends_sha256: str  # of its first and last MiB
+    ends_sha256: str  # of its first and last MiB; of pictures, their names and the first and last 4 KiB of each
+    listing: str = ""  # of pictures: sha256 of all names, sizes and times
 
     @classmethod
     def of(cls, path: str, *, content: bool = True) -> Identity:
-        """That of a file; without `content` only by its size and time. Raises OSError."""
+        """That of a file, or of pictures; without `content` only by sizes and times. Raises OSError."""
+        if (pictures := find_pictures(path)) is not None:
+            return cls._of_pictures(pictures, content=content)
         with Path(path).open("rb") as file:
             facts = os.fstat(file.fileno())
             digest = hashlib.sha256()
@@ -75,6 +101,20 @@ class Identity:
                 file.seek(max(0, facts.st_size - _END))
                 digest.update(file.read(_END))
         return cls(size=facts.st_size, mtime_ns=facts.st_mtime_ns, ends_sha256=digest.hexdigest())
+
+    @classmethod
+    def _of_pictures(cls, pictures: tuple[str, ...], *, content: bool) -> Identity:
+        digest, listing, size, latest = hashlib.sha256(), hashlib.sha256(), 0, 0
+        for path in pictures:
+            facts, name = os.stat(path), os.fsencode(os.path.basename(path))  # noqa: PTH116, PTH119 - many files
+            listing.update(b"%s\0%d %d\0" % (name, facts.st_size, facts.st_mtime_ns))
+            size, latest = size + facts.st_size, max(latest, facts.st_mtime_ns)
+            if content:
+                with Path(path).open("rb") as file:
+                    digest.update(name + b"\0" + file.read(_END_OF_PICTURE))
+                    file.seek(max(0, facts.st_size - _END_OF_PICTURE))
+                    digest.update(file.read(_END_OF_PICTURE))
+        return cls(size=size, mtime_ns=latest, ends_sha256=digest.hexdigest(), listing=listing.hexdigest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +125,9 @@ class Prepared:
     identity: Identity  # of the input, taken before it was read
     ffmpeg: Ffmpeg
     info: MediaInfo
-    timeline: Timeline  # of the whole file
+    stored: Timeline  # of all frames that the file holds
+    timeline: Timeline  # the same; of their fields, where those become frames
+    fields: bool  # every field of the source becomes a whole frame, and counts as a source frame
     part: Timeline  # of the frames that are used, at their own times
     numbers: range  # of those frames in the file
     rate: Rate
@@ -95,6 +137,18 @@ class Prepared:
     encoding: Encoding
     fates: tuple[Fate, ...]
     weights: WeightsEntry
+    cuts: frozenset[int] | None = None  # frames of `part` before a cut, where they were given
+    rendering: Rendering | None = None  # the last step, for results that are not muxed
+
+    @property
+    def last_file(self) -> Path:
+        """The file that gets its name last: the result, or the last of many pictures."""
+        return frame_path(self.output, self.plan.frames - 1) if self.container == "image2" else self.output
+
+    @property
+    def source_rate(self) -> Fraction:
+        """Of the frames that the file holds, frames/s."""
+        return self.stored.rate
 
     @property
     def trim(self) -> tuple[Fraction, Fraction] | None:
@@ -115,10 +169,10 @@ class Prepared:
 
     def notes(self) -> list[str]:
         """What the user should know before the work begins, as sentences."""
-        said = list(self.encoding.notes)
+        said = [*self._picture_notes(), *self.encoding.notes]
         if self.rate.snapped_from is not None:
             said.append(f"--fps {self.rate.snapped_from} is taken as {self.rate.value} frames per second")
-        source = self.timeline.rate
+        source = self.source_rate
         if self.job.slow == 1 and self.rate.value <= source:
             fewer = "no more" if self.rate.value == source else "fewer"
             said.append(f"{decimal(self.rate.value)} frames per second is {fewer} than the source's {decimal(source)}")
@@ -132,13 +186,44 @@ class Prepared:
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
             elif fate.action == "drop":
                 said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
-        if self.info.video.field_order not in ("progressive", "unknown"):
-            said.append(f"{self.info.path} is interlaced: its frames are used as they are, which may show combs")
-        free = shutil.disk_usage(self.output.parent).free
+        said += self._of_fields()
+        place = self.output.parent if self.output.parent.is_dir() else self.output.parent.parent
+        free = shutil.disk_usage(place).free
         if free < self.disk_bytes:
             need, have = size_text(self.disk_bytes), size_text(free)
             said.append(f"the work may need about {need} of disk space (an estimate), and {have} are free")
         return said
+
+    def _picture_notes(self) -> list[str]:
+        """What pictures leave unsaid, and what stays beside new ones."""
+        said = []
+        if self.info.pictures and self.job.picture_rate is None:
+            shown = decimal(self.timeline.rate)
+            said.append(f"pictures have no rate: {shown} frames per second are assumed; give --input-fps if it is not")
+        if gaps := missing_numbers(self.info.pictures):
+            are = "1 number is" if gaps == 1 else f"{gaps} numbers are"
+            said.append(
+                f"{are} missing between the pictures of {self.job.input}: they are taken as one after the other"
+            )
+        if self.container == "image2":
+            ours = {frame_path(self.output, n) for n in range(self.plan.frames)}
+            if stale := [path for path in existing_frames(self.output) if path not in ours]:
+                said.append(
+                    f"{len(stale)} older pictures, such as {stale[0]}, are not replaced and stay beside the new"
+                )
+        return said
+
+    def _of_fields(self) -> list[str]:
+        if not is_interlaced(self.info.video):
+            return []
+        if self.fields:
+            become = f"its fields become {decimal(self.timeline.rate)} whole frames per second (bwdif)"
+            return [
+                f"{self.info.path} is interlaced: {become}, from which all else is made; --deinterlace off keeps it"
+            ]
+        reason = cannot_deinterlace(self.info.video) if self.job.deinterlace is Deinterlace.AUTO else None
+        why = f" ({reason})" if reason else ""
+        return [f"{self.info.path} is interlaced: its frames are used as they are{why}, which may show combs"]
 
 
 def prepare(job: Job) -> Prepared:
@@ -147,47 +232,59 @@ def prepare(job: Job) -> Prepared:
     Raises InputError, OutputError, UsageError, MissingToolError, WeightsError, FfmpegError.
     """
     check_input(job.input)
+    checks: dict[str, Any] = {"inputs": (job.input, *job.protected), "overwrite": job.overwrite, "fresh": job.fresh}
     if job.output is not None and not is_folder(job.output):
-        check_output(job.output, inputs=(job.input, *job.protected), overwrite=job.overwrite, fresh=job.fresh)
-        container_for(job.output)
+        check_output(job.output, **checks)
+        container_of(job.output, job.format)
     weights = find_weights(job.engine.model)
     ffmpeg = find_ffmpeg(job.ffmpeg)
     identity = _identity(job.input)
-    info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits)
-    timeline = scan(info, ffmpeg=ffmpeg)
+    info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits, picture_rate=job.picture_rate)
+    whole = scan(info, ffmpeg=ffmpeg)
+    fields = _takes_fields(job, info)
+    timeline = whole.in_fields() if fields else whole
     part, numbers = timeline.between(job.start, job.end)
-    rate = Rate(value=timeline.rate) if job.rate is None else parse_rate(job.rate, timeline.rate)
-    plan = _plan(job, part if job.slow == 1 else part.stretched(job.slow), rate)
+    rate = Rate(value=whole.rate) if job.rate is None else parse_rate(job.rate, whole.rate)
+    output, container, rate, said = _result_of(job, rate)
+    check_output(output, **checks)
+    plan = _plan(job, part if job.slow == 1 else part.stretched(job.slow), rate, fields=fields)
+    check_rhythm(plan, container, output)
     if job.engine.mode is Mode.BISECT:
         from interp_cli.engine.levels import check_mode
 
         check_mode(plan.targets(), job.engine.mode)
-    output = result_path(job.input, job.output, rate=rate.value, slow=job.slow, codec=job.encode.codec)
-    check_output(output, inputs=(job.input, *job.protected), overwrite=job.overwrite, fresh=job.fresh)
-    container = container_for(output)
-    check_rhythm(plan, container, output)
+    check_table(
+        job.scenes_out, inputs=(job.input, job.scenes_in, *job.protected), overwrite=job.overwrite, result=output
+    )
+    encoding, rendering = _how(job, info, output, container=container, ffmpeg=ffmpeg)
     return Prepared(
         job=job,
         identity=identity,
         ffmpeg=ffmpeg,
         info=info,
+        stored=whole,
         timeline=timeline,
+        fields=fields,
         part=part,
         numbers=numbers,
         rate=rate,
         plan=plan,
         output=output,
         container=container,
-        encoding=choose_encoding(info, job.encode, container=container, ffmpeg=ffmpeg),
+        encoding=replace(encoding, notes=(*said, *encoding.notes)),
         fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
         weights=weights,
+        cuts=_given_cuts(job, whole, numbers, per_frame=2 if fields else 1),
+        rendering=rendering,
     )
 
 
-def _plan(job: Job, timeline: Timeline, rate: Rate) -> Plan:
+def _plan(job: Job, timeline: Timeline, rate: Rate, *, fields: bool) -> Plan:
     """What frames there will be of `timeline`, at their times. Raises UsageError."""
     if job.vfr is Rhythm.CFR:
         return make_plan(timeline, rate.value)
+    if fields and not timeline.is_cfr:
+        raise UsageError(f"{job.input} is interlaced and of a variable rate: --vfr keep needs --deinterlace off there")
     return keep_plan(timeline, _frames_per_gap(job), rate=rate.value)
 
 
@@ -209,13 +306,59 @@ def check_rhythm(plan: Plan, container: str, output: Path) -> None:
     """Raises UsageError when a file of `container` (ffmpeg's muxer name) cannot show frames when `plan` says."""
     if plan.factor is None:
         return
-    if container == "avi":
-        raise UsageError(f"an AVI file such as {output} has one rate: with --vfr keep name it .mp4, .mov, .mkv or .nut")
+    if container == "avi" or container in RENDERED:
+        kind = {"avi": "an AVI file", "image2": "a row of pictures"}.get(container, f"a {container.upper()} file")
+        raise UsageError(f"{kind} such as {output} has one rate: with --vfr keep name it .mp4, .mov, .mkv or .nut")
     if plan.least_step < _TICK.get(container, FINEST_TICK):
         raise UsageError(
             f"some frames are nearer to each other than a {output.suffix} file can tell ({decimal(plan.least_step, 6)}"
             f" s): name the output .mp4 or .nut, or give a smaller --factor"
         )
+
+
+def _takes_fields(job: Job, info: MediaInfo) -> bool:
+    wanted = job.deinterlace is Deinterlace.AUTO and is_interlaced(info.video)
+    return wanted and cannot_deinterlace(info.video) is None
+
+
+def _given_cuts(job: Job, stored: Timeline, numbers: range, *, per_frame: int) -> frozenset[int] | None:
+    """The left frames of the cuts that were given, from the first one used; `per_frame` are made of each stored one."""
+    if job.scenes_in is None:
+        return None
+    if not job.engine.scene_detect:
+        raise UsageError("--scenes-in names cuts, and --no-scene-detect makes frames across them: give one of the two")
+    lefts = read_cuts(job.scenes_in, stored)
+    return frozenset((left + 1) * per_frame - 1 - numbers.start for left in lefts)
+
+
+def _result_of(job: Job, rate: Rate) -> tuple[Path, str, Rate, tuple[str, ...]]:
+    """(name, container, rate that it can hold, what is to be said of that) of the result."""
+
+    def name(at: Fraction) -> Path:
+        return result_path(job.input, job.output, rate=at, slow=job.slow, codec=job.encode.codec, format=job.format)
+
+    output = name(rate.value)
+    container = container_of(output, job.format)
+    if container != "gif" or gif_rate(rate.value) == rate.value:
+        return output, container, rate, ()
+    able = Rate(value=gif_rate(rate.value))
+    why = "a GIF counts in hundredths of a second, and players show none for less than two"
+    said = f"{why}: {decimal(rate.value)} frames per second become {decimal(able.value)}, and the duration stays"
+    return name(able.value), container, able, (said,)
+
+
+def _how(
+    job: Job, info: MediaInfo, output: Path, *, container: str, ffmpeg: Ffmpeg
+) -> tuple[Encoding, Rendering | None]:
+    """How the segments are compressed, and the last step if the result is made of them anew."""
+    if container not in RENDERED:
+        return choose_encoding(info, job.encode, container=container, ffmpeg=ffmpeg), None
+    plays = plays_of(info.path, info.container)
+    suffix = output.suffix.lower()
+    last = choose_rendering(info, job.encode, container=container, suffix=suffix, plays=plays, ffmpeg=ffmpeg)
+    upright = replace(info, video=replace(info.video, rotation=0))  # the last step turns the picture
+    encoding = choose_encoding(upright, EncodeOptions(codec=Codec.FFV1), container="nut", ffmpeg=ffmpeg)
+    return replace(encoding, description=last.description, notes=(*encoding.notes, *last.notes)), last
 
 
 def _identity(path: str) -> Identity:

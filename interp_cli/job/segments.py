@@ -7,9 +7,11 @@ exactly as in any other run; frames that two segments need are decoded once and 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from interp_cli.engine.scenes import CutDetector
+from interp_cli.engine.look import Look, Sight
 from interp_cli.errors import FfmpegError, InputError
 from interp_cli.job.key import check_unchanged
 from interp_cli.job.pipeline import run_pipeline
@@ -26,6 +28,8 @@ from interp_cli.weights import sha256_of
 if TYPE_CHECKING:
     from interp_cli.engine.interpolate import Interpolator
 
+LONGEST_DRAWING = Fraction(1, 3)  # s; what stands longer is a hold, which no motion should be made of
+
 
 def make_segments(
     work: Prepared, place: WorkDirectory, interpolator: Interpolator, *, progress: Progress, stop: Stop
@@ -39,11 +43,22 @@ def make_segments(
     whole = len(wanted) == len(work.timeline)
     maker = _Maker(work, interpolator, todo)
     run_pipeline(
-        decode(work.info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted),
+        decode(work.info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted, fields=work.fields),
         lambda frames: maker.frames(frames, first),
         lambda frames: _encode(work, place, maker, frames, progress),
         stop=stop,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What is to be said of a segment; known before its last frame is out."""
+
+    copied: int
+    made: int
+    cuts: tuple[int, ...]
+    scores: tuple[float | None, ...]
+    repeated: tuple[int, ...]
 
 
 class _Maker:
@@ -51,26 +66,42 @@ class _Maker:
 
     def __init__(self, work: Prepared, interpolator: Interpolator, todo: list[Segment]) -> None:
         self.work, self.interpolator, self.todo = work, interpolator, todo
-        self.told: dict[int, tuple[int, int, tuple[int, ...]]] = {}  # copied, made, cuts; before the last frame is out
+        self.told: dict[int, _Told] = {}
+        self._longest = LONGEST_DRAWING // work.part.time_base
 
     def frames(self, decoded: Iterator[Planes], first: int) -> Iterator[Planes]:
         """Every output frame of the segments in order; `decoded` begins with source frame `first`."""
-        source = _Shared(decoded, first)
-        starts = [_seen(self.work, segment).start for segment in self.todo[1:]]
-        for segment, following in zip(self.todo, [*starts, len(self.work.part)], strict=True):
-            yield from self._segment(segment, source.part(_seen(self.work, segment), following))
+        sight = _sight(self.work)
+        source = _Shared(decoded, first, sight)
+        for segment, following in zip(self.todo, [*self.todo[1:], None], strict=True):
+            shared = len(self.work.part) if following is None else _seen(self.work, following).start
+            used = shared if following is None else following.first_source - sight.used
+            yield from self._segment(segment, source.part(_seen(self.work, segment), shared=shared, used=used))
 
-    def _segment(self, segment: Segment, frames: Iterator[Planes]) -> Iterator[Planes]:
-        i = self.interpolator
+    def _segment(self, segment: Segment, frames: Iterator[Planes | Look]) -> Iterator[Planes]:
+        i, work = self.interpolator, self.work
         copied, made, cuts = i.copied, i.made, len(i.cuts)
-        targets = self.work.plan.targets(segment.targets)
-        seen = _seen(self.work, segment).start
+        i.repeated = set()
         held: Planes | None = None
-        for planes in i.run(frames, targets, color=self.work.info.video.color, first_source=seen):
+        for planes in i.run(
+            frames,
+            work.plan.targets(segment.targets),
+            color=work.info.video.color,
+            first_source=_seen(work, segment).start,
+            cuts=work.cuts,
+            pairs_until=_following(work, segment),
+            longest=self._longest,
+        ):
             if held is not None:
                 yield held
             held = planes
-        self.told[segment.k] = (i.copied - copied, i.made - made, tuple(i.cuts[cuts:]))
+        self.told[segment.k] = _Told(
+            copied=i.copied - copied,
+            made=i.made - made,
+            cuts=tuple(i.cuts[cuts:]),
+            scores=tuple(i.scores.get(left) for left in i.cuts[cuts:]),
+            repeated=tuple(sorted(i.repeated)),
+        )
         if held is not None:
             yield held
 
@@ -78,13 +109,13 @@ class _Maker:
 class _Shared:
     """Consecutive source frames, of which neighbouring segments need some both."""
 
-    def __init__(self, frames: Iterator[Planes], first: int) -> None:
-        self._frames, self._next = frames, first
-        self._held: dict[int, Planes] = {}
+    def __init__(self, frames: Iterator[Planes], first: int, sight: Sight) -> None:
+        self._frames, self._next, self._sight = frames, first, sight
+        self._held: dict[int, Planes | Look] = {}
 
-    def part(self, numbers: range, following: int) -> Iterator[Planes]:
-        """The frames of `numbers`; those from `following` on are kept for the next call."""
-        self._held = {n: planes for n, planes in self._held.items() if n >= numbers.start}
+    def part(self, numbers: range, *, shared: int, used: int) -> Iterator[Planes | Look]:
+        """The frames of `numbers`. Those from `shared` on are kept for the next call, as their look before `used`."""
+        self._held = {n: frame for n, frame in self._held.items() if n >= numbers.start}
         for number in numbers:
             while self._next <= number:
                 planes = next(self._frames, None)
@@ -93,13 +124,37 @@ class _Shared:
                 if self._next >= numbers.start:
                     self._held[self._next] = planes
                 self._next += 1
-            yield self._held[number] if number >= following else self._held.pop(number)
+            frame = self._held[number] if number >= shared else self._held.pop(number)
+            if number in self._held and number < used and isinstance(frame, Planes):
+                self._held[number] = self._sight.look(frame)
+            yield frame
+
+
+def _sight(work: Prepared) -> Sight:
+    return Sight.of(work.job.engine, given_cuts=work.cuts is not None)
+
+
+def _following(work: Prepared, segment: Segment) -> int:
+    """The first source frame of the next segment, or the last frame: cuts before it are noted with this one."""
+    last = segment.k + 1 == len(work.plan.segments)
+    return len(work.part) - 1 if last else work.plan.segments[segment.k + 1].first_source
 
 
 def _seen(work: Prepared, segment: Segment) -> range:
     """The source frames, counted from the first one used, that decide the frames of `segment`, cuts included."""
-    first = max(0, segment.first_source - CutDetector.LOOKBACK)
-    return range(first, min(len(work.part), segment.last_source + CutDetector.LOOKAHEAD + 1))
+    sight = _sight(work)
+    first = max(0, segment.first_source - sight.back)
+    last = max(segment.last_source, _following(work, segment))
+    return range(first, min(len(work.part), last + sight.ahead + 1))
+
+
+def _times(work: Prepared, segment: Segment) -> list[int] | None:
+    """When each frame of `segment` is shown, in the plan's ticks from its first; None at a constant rate."""
+    plan = work.plan
+    if plan.factor is None:
+        return None
+    written = [round(plan.time(n) / plan.tick) for n in segment.targets]
+    return [ticks - written[0] for ticks in written]
 
 
 def _times(work: Prepared, segment: Segment) -> list[int] | None:
@@ -139,6 +194,17 @@ def _encode(work: Prepared, place: WorkDirectory, maker: _Maker, frames: Iterato
         if written != len(segment.targets):
             raise FfmpegError(f"ffmpeg wrote {written} frames of segment {segment.k} and not {len(segment.targets)}")
         check_unchanged(work)
-        copied, made, cuts = maker.told[segment.k]
-        size, digest = part.stat().st_size, sha256_of(part)
-        place.keep(Done(k=segment.k, frames=written, bytes=size, sha256=digest, copied=copied, made=made, cuts=cuts))
+        told = maker.told[segment.k]
+        place.keep(
+            Done(
+                k=segment.k,
+                frames=written,
+                bytes=part.stat().st_size,
+                sha256=sha256_of(part),
+                copied=told.copied,
+                made=told.made,
+                cuts=told.cuts,
+                scores=told.scores,
+                repeated=told.repeated,
+            )
+        )

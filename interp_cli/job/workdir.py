@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +33,7 @@ JOB, DONE, LOCK = "job.json", "done.jsonl", "lock"
 _LONGEST_NAME = 255  # bytes, of nearly every file system
 _OURS = re.compile(
     r"job\.json(\.tmp)?|done\.jsonl|(segment|part)-\d+\.nut|result\.\w+|segments\.ffconcat|chapters\.ffmetadata"
+    r"|palette\.png|pictures"
 )
 _SHOWN = 3  # differences of a key
 _TRIES = 50  # while other vfis come and go
@@ -47,7 +49,9 @@ class Done:
     sha256: str
     copied: int
     made: int
-    cuts: tuple[int, ...]  # source frames, counted from the first one used
+    cuts: tuple[int, ...]  # source frames before a cut, counted from the first one used
+    scores: tuple[float | None, ...]  # of those cuts; None where they were given
+    repeated: tuple[int, ...]  # source frames that show the drawing of the frame before
 
 
 @dataclass(slots=True)
@@ -73,11 +77,16 @@ class WorkDirectory:
         self._record(asdict(done))
         self.done[done.k] = done
 
-    def about_to_publish(self, finished: Path) -> None:
-        """Remember what the file is that now gets the final name, which keeps its inode; have it safe on the disk."""
-        with finished.open("rb+") as file:
+    def about_to_publish(self, *finished: Path) -> None:
+        """Remember what the files are that now get final names, which keep their inodes; have them safe on the disk.
+
+        The last of them is the one that gets its name last.
+        """
+        if len(finished) > 1 and hasattr(os, "sync"):
+            os.sync()
+        with finished[-1].open("rb+") as file:
             os.fsync(file.fileno())
-        self._record({"published": _identity(finished)})
+        self._record({"published": identity(finished[-1]), "files": [identity(path) for path in finished[:-1]]})
 
     def _record(self, line: Mapping[str, Any]) -> None:
         with (self.folder / DONE).open("a", encoding="utf-8") as file:
@@ -92,7 +101,7 @@ class WorkDirectory:
         for line in lines:
             stop.check()  # reading all of them again may take minutes
             with suppress(TypeError, KeyError):
-                done = Done(**{**line, "cuts": tuple(line["cuts"])})
+                done = Done(**{**line, **{name: tuple(line[name]) for name in ("cuts", "scores", "repeated")}})
                 if self.published or _is_whole(self.segment(done.k), done):
                     self.done[done.k] = done
 
@@ -121,7 +130,7 @@ class WorkDirectory:
     def _keep_only(self, names: set[str]) -> None:
         for path in self.folder.iterdir():
             if path.name not in names and _OURS.fullmatch(path.name):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def size(self) -> int:
         """Bytes of the finished segments."""
@@ -139,19 +148,28 @@ def place_of(output: Path) -> Path:
 
 @contextmanager
 def work_directory(
-    output: Path, *, job: Mapping[str, Any], key: Mapping[str, str], fresh: bool, segments: int, stop: Stop
+    output: Path,
+    *,
+    job: Mapping[str, Any],
+    key: Mapping[str, str],
+    fresh: bool,
+    segments: int,
+    stop: Stop,
+    last: Path | None = None,
+    kept: bool = True,
 ) -> Iterator[WorkDirectory]:
     """The work directory of `output`, with what an earlier run of the same `key` had finished.
 
     It is gone afterwards, unless the block is left by an error and segments are finished: then it is kept, and the
-    error says where, how much and how to go on. `fresh` throws an earlier run away. Raises OutputError when another
-    vfi is at work there, or when an earlier run had another key.
+    error says where, how much and how to go on. `fresh` throws an earlier run away. `last` is the file that gets its
+    name last, where a result has several. Without `kept` it is always gone. Raises OutputError when another vfi is at
+    work there, or when an earlier run had another key.
     """
     work: WorkDirectory | None = None
     settled = False  # whether it is known what an earlier run had finished
 
     def leave_unfinished() -> None:
-        if work is not None and settled and not work.done:
+        if work is not None and settled and not (kept and work.done):
             work.remove()
 
     stop.before_the_end.append(leave_unfinished)
@@ -160,7 +178,7 @@ def work_directory(
             work = _own_folder(place_of(output))
             settled = not (work.folder / DONE).exists()
             with outside_faults(output, work.folder):
-                other = _taken_over(work, output, job=job, key=key, fresh=fresh, stop=stop)
+                other = _taken_over(work, last or output, job=job, key=key, fresh=fresh, stop=stop)
             if other:
                 work.done = {}  # nothing to go on with here, but what that run has finished stays
                 raise OutputError(other)
@@ -171,7 +189,7 @@ def work_directory(
         with stop.deferred():
             leave_unfinished()
         ours = InterruptedBySignal(stop.signum) if isinstance(error, KeyboardInterrupt) and stop.signum else error
-        if isinstance(ours, VfiError) and work is not None and work.done and work.folder.is_dir():
+        if isinstance(ours, VfiError) and work is not None and kept and work.done and work.folder.is_dir():
             ours.add(_how_to_go_on(work, segments, fresh=fresh))
         if ours is error:
             raise
@@ -202,8 +220,16 @@ def was_published(output: Path) -> bool:
     return False
 
 
+def published_files(output: Path) -> list[list[int]]:
+    """What an unfinished job has recorded of the files that get, or have got, the names of `output`."""
+    with suppress(OSError):
+        lines = [line for line in _lines(place_of(output) / DONE) if line.get("published")]
+        return [line["published"] for line in lines] + [one for line in lines for one in line.get("files", ())]
+    return []
+
+
 def _is_published(lines: Iterable[dict[str, Any]], output: Path) -> bool:
-    mine = _identity(output)
+    mine = identity(output)
     return mine is not None and any(line.get("published") == mine for line in lines)
 
 
@@ -315,7 +341,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield value
 
 
-def _identity(path: Path) -> list[int] | None:
+def identity(path: Path) -> list[int] | None:
     """What stays of a file when it is renamed or linked; None where there is none."""
     try:
         facts = path.lstat()

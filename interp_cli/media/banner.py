@@ -19,7 +19,6 @@ _STREAM = re.compile(
 )
 _TAG = re.compile(r" +(\S[^:]*?) *: (.*)")
 _ROTATION = re.compile(r"display ?matrix: rotation of (-?[\d.]+) degrees", re.IGNORECASE)
-_OUTER_COMMAS = re.compile(r", (?![^(\[]*[)\]])")
 _LAYOUTS = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "quad(side)": 4, "hexagonal": 6, "octagonal": 8, "cube": 8}
 _RANGES = ("tv", "pc")
 _FIELD_ORDERS = {
@@ -128,7 +127,7 @@ def _stream(found: re.Match[str]) -> StreamLine:
     while flag := _FLAGS.search(rest):
         flags.append(flag[1])
         rest = rest[: flag.start()]
-    parts = _OUTER_COMMAS.split(rest)
+    parts = _outer_parts(rest)
     stream = StreamLine(
         index=int(found[1]),
         kind=kind,
@@ -142,6 +141,17 @@ def _stream(found: re.Match[str]) -> StreamLine:
         elif kind == "audio":
             _read_audio(stream, part)
     return stream
+
+
+def _outer_parts(text: str) -> list[str]:
+    """What stands between the commas outside all brackets: "yuv422p(tv, top coded first (swapped))" is one part."""
+    parts, depth = [""], 0
+    for piece in text.split(", "):
+        parts[-1] += f", {piece}" if depth else piece
+        depth = max(0, depth + sum(map(piece.count, "([")) - sum(map(piece.count, ")]")))
+        if not depth:
+            parts.append("")
+    return parts[:-1] if depth == 0 else parts
 
 
 def _codec(text: str) -> str:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from interp_cli.errors import InputError
 from interp_cli.media.children import Child
 from interp_cli.media.ffmpeg import Ffmpeg, Output, child, failure, source
+from interp_cli.media.fields import NEIGHBOURS, deinterlacer
 from interp_cli.media.formats import is_full_range_twin, working_format
+from interp_cli.media.pictures import read_pictures
 from interp_cli.media.types import MediaInfo, PixelFormat, Planes, VideoStream
 from interp_cli.timeline import Timeline
 
@@ -19,18 +21,23 @@ __all__ = ["decode", "working_format"]
 
 @contextmanager
 def decode(
-    info: MediaInfo, timeline: Timeline, *, ffmpeg: Ffmpeg, frames: range | None = None
+    info: MediaInfo, timeline: Timeline, *, ffmpeg: Ffmpeg, frames: range | None = None, fields: bool = False
 ) -> Iterator[Iterator[Planes]]:
     """An iterator over the frames in the order of showing; frame i carries pts = timeline.pts[i]. Rotation not applied.
 
     `timeline` is that of the whole file (from `scan`), `frames` the consecutive source frame numbers wanted (None:
-    all). Frames before them are decoded too, which is slower than seeking but exact for every file.
+    all). Frames before them are decoded too, which is slower than seeking but exact for every file. With `fields`,
+    every field becomes a frame, and `timeline` and `frames` count those (`timeline.in_fields()`).
     The iterator raises InputError when the file ends early or holds other frames than its packets announce.
     """
     wanted = range(len(timeline)) if frames is None else frames
     if wanted.step != 1 or not 0 <= wanted.start <= wanted.stop <= len(timeline):
         raise ValueError(f"{wanted} is not a run of the {len(timeline)} frames")
-    output = Output("pipe:1", (f"0:{info.video.index}",), _raw_options(info.video, wanted, whole=frames is None))
+    if info.pictures:
+        yield read_pictures(info, timeline, wanted)
+        return
+    options = _raw_options(info.video, wanted, whole=frames is None, fields=fields)
+    output = Output("pipe:1", (f"0:{info.video.index}",), options)
     inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
     with child(ffmpeg, inputs, [output], tied=True) as running:
         yield _read(running, info, timeline, wanted)
@@ -50,17 +57,28 @@ def piped_format(pix_fmt: str) -> str:
     return "rgba" if target == "gbrap" != pix_fmt else target
 
 
-def _raw_options(video: VideoStream, wanted: range, *, whole: bool) -> dict[str, str]:
-    filters = [] if whole else [f"trim=start_frame={wanted.start}:end_frame={wanted.stop}"]
+def _raw_options(video: VideoStream, wanted: range, *, whole: bool, fields: bool = False) -> dict[str, str]:
+    seen = wanted
+    if fields:  # frames, with neighbours enough that a field looks the same whatever part is asked for
+        seen = range(max(0, wanted.start // 2 - NEIGHBOURS), -(-wanted.stop // 2) + NEIGHBOURS)
+    filters = [] if whole else [_trim(seen)]
     target = piped_format(video.pix_fmt)
     if target != video.pix_fmt:
         filters.append(_unpack(video, target))
+    if fields:
+        filters.append(deinterlacer(video))
+        if not whole:
+            filters.append(_trim(range(wanted.start - 2 * seen.start, wanted.stop - 2 * seen.start)))
     return {
         "f": "rawvideo",
         "pix_fmt": target,
         "fps_mode": "passthrough",  # the default repeats and drops frames to reach a constant rate
         **({"vf": ",".join(filters)} if filters else {}),
     }
+
+
+def _trim(numbers: range) -> str:
+    return f"trim=start_frame={numbers.start}:end_frame={numbers.stop}"
 
 
 def _unpack(video: VideoStream, target: str) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.media.children import Child
-from interp_cli.media.encoding import Encoding, choose_encoding, color_options
+from interp_cli.media.conversion import color_options
+from interp_cli.media.encoding import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, child, failure, file_url, run
 from interp_cli.media.types import Color, Family, PixelFormat, Planes
 

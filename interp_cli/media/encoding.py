@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from interp_cli.errors import MissingToolError, UsageError
+from interp_cli.media.conversion import color_options, conversion
 from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats
 from interp_cli.media.formats import working_format
-from interp_cli.media.types import HD_LINES, PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
+from interp_cli.media.hdr import mastering_options
+from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
 from interp_cli.options import Codec, EncodeOptions
 
 _ENCODERS = {
@@ -29,6 +31,7 @@ _HOLDS = {  # what the muxers write and players find in such files
     "avi": frozenset({Codec.H264, Codec.FFV1}),
     "nut": _ANY,
     "mpegts": frozenset({Codec.H264, Codec.HEVC}),
+    **dict.fromkeys(("gif", "apng", "yuv4mpegpipe"), frozenset()),  # made of finished frames: see rendering.py
 }
 # Quality that is hard to tell from the source; each codec's scale is its own. x265's 18 and x264's 16 reach about the
 # same quality, VP9's and AV1's 0-63 scale reaches it near 20 and 22.
@@ -48,7 +51,6 @@ _NUMBERS = {  # x264's preset names in AV1's and VP9's words; "medium" is the de
     "libaom-av1": dict(zip(_X26.split("|"), (8, 8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True)),
     "libvpx-vp9": dict(zip(_X26.split("|"), (8, 7, 6, 5, 4, 2, 1, 1, 0, 0), strict=True)),
 }
-_EVEN_ONLY = {"libx264", "libx265", "libsvtav1", "prores_ks"}  # refuse odd sizes where chroma is subsampled
 _OURS = {  # what vfi sets, or what would add to its outputs; with or without a ":stream" behind it
     "i", "map", "f", "y", "n", "r", "s", "vf", "af", "filter", "filter_complex", "filter_complex_script",
     "filter_script", "lavfi", "pix_fmt", "c", "codec", "vcodec", "vn", "an", "sn", "dn", "t", "ss", "sseof", "to",
@@ -58,16 +60,6 @@ _OURS = {  # what vfi sets, or what would add to its outputs; with or without a 
     "stats_enc_post", "stats_mux_pre", "bsf", "tag", "vtag", "program", "stream_group", "target", "autorotate",
     "display_rotation", "color_range", "colorspace", "color_primaries", "color_trc", "chroma_sample_location",
 }  # fmt: skip
-_SCALE_NAMES = {  # as the scale filter calls the matrices that it knows
-    "bt709": "bt709",
-    "fcc": "fcc",
-    "bt470bg": "bt470",
-    "smpte170m": "smpte170m",
-    "smpte240m": "smpte240m",
-    "bt2020nc": "bt2020",
-    "bt2020c": "bt2020",
-}
-_RGB_AS = Color(range="tv", matrix="bt709", primaries="bt709", transfer="iec61966-2-1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +111,13 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         raise UsageError(f"a {container} file does not hold {codec}: name the output with one of {endings}")
     encoder, formats = _find_encoder(codec, source, ffmpeg)
     pix_fmt = _choose_format(source, options.pix_fmt, formats, encoder)
-    args = {**_settings(encoder, options, pix_fmt), **_extra(options.ffmpeg_args)}
-    filters, color, notes = _conversion(info, source, pix_fmt, encoder)
+    mastering, unsaid = _mastering(info, encoder)
+    args = _joined(_settings(encoder, options, pix_fmt), mastering, _extra(options.ffmpeg_args))
+    filters, color, notes = conversion(info, source, pix_fmt, encoder)
     if info.video.rotation and not carries_rotation(container, ffmpeg):
         lost = f"the rotation by {info.video.rotation} degrees is lost: ffmpeg {ffmpeg.version[0]}.{ffmpeg.version[1]}"
         notes = (*notes, f"{lost} cannot write it to {container}; name the output .mp4 or .mov to keep it")
-    if info.video.mastering_metadata:
-        kept = "the picture and its labels are kept"
-        notes = (*notes, f"HDR10 mastering display and content light metadata are not carried yet; {kept}")
+    notes = (*notes, *unsaid)
     shown = [
         f"{k.split(':')[0]} {args[k]}" for k in ("crf", "preset", "cpu-used", "deadline", "profile:v") if k in args
     ]
@@ -140,6 +131,29 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         color=color,
         filters=filters,
     )
+
+
+def _mastering(info: MediaInfo, encoder: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Options of `encoder` that carry HDR metadata, and what cannot be carried."""
+    video, notes = info.video, []
+    options = mastering_options(encoder, video.mastering) if video.mastering else {}
+    if options is None:
+        kept = f"{encoder} has no place for them (the picture and its labels are kept)"
+        notes.append(f"HDR10 mastering display and content light level are lost: {kept}; choose -c hevc or -c av1")
+    if video.dynamic_metadata:
+        notes.append("HDR10+ or Dolby Vision metadata, which describe each source frame, are not carried")
+    return options or {}, tuple(notes)
+
+
+_LISTS = ("x264-params", "x265-params", "svtav1-params")  # options that are lists of options
+
+
+def _joined(*parts: dict[str, str]) -> dict[str, str]:
+    """All options; later ones win, within lists of options too."""
+    joined: dict[str, str] = {}
+    for key, value in (item for part in parts for item in part.items()):
+        joined[key] = f"{joined[key]}:{value}" if key in _LISTS and key in joined else value
+    return joined
 
 
 def carries_rotation(container: str, ffmpeg: Ffmpeg) -> bool:
@@ -246,58 +260,3 @@ def _extra(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
             )
         extra[name] = value
     return extra
-
-
-def _conversion(
-    info: MediaInfo, source: PixelFormat, pix_fmt: str, encoder: str
-) -> tuple[tuple[str, ...], Color, tuple[str, ...]]:
-    """(filters, colour labels of the output, what is lost) on the way from the source's format to the encoder's."""
-    color, notes, filters = info.video.color, [], []
-    target = PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)
-    if source.family is Family.RGB and target.family is not Family.RGB:
-        filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int")
-        color = replace(_RGB_AS, transfer=color.transfer or _RGB_AS.transfer, primaries=color.primaries or "bt709")
-        labels = f"color_primaries={color.primaries}:color_trc={color.transfer}"
-        filters.append(f"setparams=range=tv:colorspace=bt709:{labels}")  # newer ffmpegs label by frame
-        notes.append(f"RGB becomes {pix_fmt} (bt709), for {encoder} is played as YUV: choose -c ffv1 to keep RGB")
-    elif target.family is Family.RGB and source.family is not Family.RGB:
-        matrix = _SCALE_NAMES.get(color.matrix or "", "bt709" if info.video.height >= HD_LINES else "smpte170m")
-        given = f"in_color_matrix={matrix}:in_range={color.range or 'tv'}:out_range=pc"
-        filters.append(f"scale={given}:flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact")
-        filters.append("setparams=range=pc:colorspace=gbr")
-        color = replace(color, range="pc", matrix="gbr", location=None)
-        notes.append(f"{source.name} becomes {pix_fmt}, which rounds every value: leave --pix-fmt out to keep them")
-    elif pix_fmt != source.name:  # another layout or depth; the range of the values stays
-        kept = f"in_range={color.range or 'tv'}:out_range={color.range or 'tv'}:" if source.family is Family.YUV else ""
-        filters.append(f"scale={kept}flags=accurate_rnd+full_chroma_int+bitexact:sws_dither=none")
-        if target.depth < source.depth:
-            notes.append(f"{source.depth} bits become {target.depth}: {encoder} takes no more in {pix_fmt}")
-        if source.family is not Family.GRAY and target.chroma_shift > source.chroma_shift:
-            notes.append(f"chroma of {source.name} is made smaller to fit {pix_fmt}")
-    if source.alpha and not target.alpha:
-        notes.append(
-            f"transparency is dropped, for {encoder} has none in {pix_fmt}: choose -c prores or ffv1 to keep it"
-        )
-    if encoder in _EVEN_ONLY and (
-        info.video.width % (1 << target.chroma_shift[0]) or info.video.height % (1 << target.chroma_shift[1])
-    ):
-        sx, sy = target.chroma_shift
-        filters.append(f"crop=trunc(iw/{1 << sx})*{1 << sx}:trunc(ih/{1 << sy})*{1 << sy}:0:0")
-        notes.append(f"the odd last row or column is left out: {encoder} needs even sizes in {pix_fmt}; ffv1 does not")
-    return tuple(filters), color, tuple(notes)
-
-
-_OPTION_NAMES = {"gbr": "rgb"}, {"bt470m": "gamma22", "bt470bg": "gamma28"}  # where options are called otherwise
-
-
-def color_options(color: Color) -> dict[str, str]:
-    """`color` as options of an input or an output; nothing for what the source does not say."""
-    matrices, transfers = _OPTION_NAMES
-    names = {
-        "color_range": color.range,
-        "colorspace": matrices.get(color.matrix or "", color.matrix),
-        "color_primaries": color.primaries,
-        "color_trc": transfers.get(color.transfer or "", color.transfer),
-        "chroma_sample_location": color.location,
-    }
-    return {key: value for key, value in names.items() if value is not None}

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.media.chapters import retimed_chapters
-from interp_cli.media.encoding import color_options
+from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
 from interp_cli.media.probe import probe, stream_end
@@ -79,7 +79,7 @@ def mux(
     listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
     try:
         listing.write_text(concat_list(segments, rate, plan.time), encoding="utf-8")
-        inputs = [plan.joined(listing, video_start), plan.original()]
+        inputs = [plan.joined(listing, video_start), *([] if info.pictures else [plan.original()])]
         if info.chapters:
             text = retimed_chapters(info, ffmpeg=ffmpeg, zero=plan.zero, slow=slow, end=plan.length)
             chapters.write_text(text, encoding="utf-8")
@@ -173,9 +173,9 @@ class _Plan:
 
     def options(self) -> dict[str, Value]:
         """All options of the output."""
+        tags = {"map_metadata": "1", "map_metadata:s:0": f"1:s:{self.info.video.index}"}
         options: dict[str, Value] = {
-            "map_metadata": "1",
-            "map_metadata:s:0": f"1:s:{self.info.video.index}",
+            **({"map_metadata": -1} if self.info.pictures else tags),
             "map_chapters": 2 if self.info.chapters else -1,
             "c": "copy",
             "metadata:s:0": self._stale(),

@@ -10,13 +10,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from math import lcm
 from pathlib import Path
 
-from interp_cli.errors import InputError
+from interp_cli.errors import InputError, UsageError
 from interp_cli.media import bounds
+from interp_cli.media.animation import apng_times
 from interp_cli.media.banner import Banner, StreamLine, parse_banner
 from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, source
+from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
+from interp_cli.media.hdr import is_dynamic, parse_mastering
+from interp_cli.media.images import SUFFIXES
+from interp_cli.media.pictures import DEFAULT_RATE, find_pictures, picture_info, picture_timeline
 from interp_cli.media.types import Color, MediaInfo, VideoStream
 from interp_cli.options import InputLimits
 from interp_cli.timeline import Timeline
@@ -25,15 +31,21 @@ DISCARDED = 4  # framecrc's flag of a packet that the edit list cuts off: decode
 # Where packets are not frames: VP8's hidden reference frames, AVI's packed B-frames and padding, streams without times.
 _COUNT_BY_DECODING = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "vvc", "dirac", "cavsvideo", "obu", "av1"}
 _SHOWN = re.compile(r"\bn:\s*\d+ pts:\s*(-?\d+|NOPTS) .*?fmt:(\S+) .*?s:(\d+)x(\d+) ")
-_MASTERING = re.compile(r"side data - (mastering display|content light)", re.IGNORECASE)
 _FRAME_COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 
 
-def probe(path: str, *, ffmpeg: Ffmpeg, limits: InputLimits | None = None) -> MediaInfo:
+def probe(
+    path: str, *, ffmpeg: Ffmpeg, limits: InputLimits | None = None, picture_rate: Fraction | None = None
+) -> MediaInfo:
     """What `path` holds; opens it and decodes one frame. Raises InputError with one sentence.
 
     `limits` are for a file that others made: this and all further readings keep to them. A file of ours needs none.
+    A folder, numbered pattern or glob of pictures is a video at `picture_rate` frames/s, for they have no rate.
     """
+    if limits is not None and (pictures := find_pictures(path)) is not None:
+        return picture_info(path, pictures, rate=picture_rate or DEFAULT_RATE, limits=limits)
+    if picture_rate is not None:
+        raise UsageError(f"--input-fps is for pictures, and {path} has times of its own: leave it out")
     _check_file(path)
     first_packet = Output("pipe:1", ("0:V:0",), {"c": "copy", "frames:v": 1, "f": "framecrc"})
     first_frame = Output("-", ("0:V:0",), {"vf": "showinfo", "frames:v": 1, "fps_mode": "passthrough", "f": "null"})
@@ -56,7 +68,8 @@ def probe(path: str, *, ffmpeg: Ffmpeg, limits: InputLimits | None = None) -> Me
     info = _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
     if limits is not None:
         bounds.check_size(path, info.video.width, info.video.height, max_pixels=limits.max_pixels)
-    return replace(info, limits=limits)
+        info = with_fields(replace(info, limits=limits), ffmpeg=ffmpeg)
+    return info
 
 
 def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, log: str) -> MediaInfo:
@@ -83,7 +96,8 @@ def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, lo
             color=_color(video, _FRAME_COLOR.search(log, shown.end())),
             field_order=video.field_order,
             rate_from_header=video.rate,
-            mastering_metadata=_MASTERING.search(log) is not None,
+            mastering=parse_mastering(log),
+            dynamic_metadata=is_dynamic(log),
             tags=video.tags,
         ),
         others=tuple(s.other() for s in banner.streams if s is not video),
@@ -127,6 +141,10 @@ def _cannot_open(path: str, lines: tuple[str, ...]) -> InputError:
     text = "\n".join(lines)
     if "moov atom not found" in text and "low score" not in text:
         return InputError(f"{path} is incomplete: its index is missing, as after a cut-off recording or download")
+    if Path(path).suffix.lower() in SUFFIXES:
+        folder = Path(path).parent
+        many = f"to make a video of many, give the folder {folder}, or a pattern in quotes, such as '{folder / '*'}"
+        return InputError(f"{path} is one picture: {many}{Path(path).suffix}'")
     if "not on whitelist" in text or "Invalid data found" in text:
         return InputError(f"{path} is not a video file that vfi can read: give an mp4, mov, mkv, webm, avi or the like")
     told = [line for line in lines if "Statistics: " not in line]
@@ -143,6 +161,10 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
     Leaves out what the edit list cuts off and what precedes the first frame that can be decoded. Where packets are not
     frames (VP8, AVI, streams without times) all frames are decoded for their times. Raises InputError.
     """
+    if info.pictures:
+        timeline = picture_timeline(info)
+        bounds.check_timeline(info, timeline)
+        return timeline
     first = next(_frames(info, ffmpeg=ffmpeg, limit=1), (None, 0))[0]
     packets = dict(bounds.bounded(info, _packets(info, ffmpeg=ffmpeg)))
     if first is None or _packets_are_not_frames(info, packets):
@@ -159,9 +181,23 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
         raise InputError(f"{info.path} has no frame that can be decoded: is it damaged?")
     end = times[-1] + (last if last > 0 else _usual_step(info, times))
     told_exactly = Timeline(time_base=info.video.time_base, pts=tuple(times), end_pts=end)
+    if info.container == "apng":
+        told_exactly = _apng(info, told_exactly)
     timeline = told_exactly.snapped(info.video.rate_from_header)
     bounds.check_timeline(info, timeline)
     return timeline
+
+
+def _apng(info: MediaInfo, rounded: Timeline) -> Timeline:
+    """The same frames at the times that the file says, where it says them."""
+    times = apng_times(info.path)
+    if times is None or len(times) != len(rounded) + 1:
+        return rounded
+    base = 1 / Fraction(lcm(*{time.denominator for time in times}))
+    if base.denominator > 1 << 40:
+        return rounded
+    *pts, end = (int(time / base) for time in times)
+    return Timeline(time_base=base, pts=tuple(pts), end_pts=end)
 
 
 def _packets_are_not_frames(info: MediaInfo, packets: dict[int | None, int]) -> bool:

@@ -18,8 +18,16 @@ _MUXERS = {
     ".nut": "nut",
     ".ts": "mpegts",
     ".m2ts": "mpegts",
+    ".gif": "gif",
+    ".apng": "apng",
+    ".y4m": "yuv4mpegpipe",
 }
-_NAMES = {"matroska": "mkv", "mpegts": "MPEG-TS"}
+_FORMATS = {  # what -f takes: ffmpeg's muxer names, and what people call them
+    **{name: name for name in _MUXERS.values()},
+    "mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe",
+}  # fmt: skip
+_NAMES = {"matroska": "mkv", "mpegts": "MPEG-TS", "gif": "GIF", "apng": "APNG", "yuv4mpegpipe": "y4m"}
+_PICTURES_ALONE = frozenset({"gif", "apng", "yuv4mpegpipe", "image2"})  # have no other streams
 
 _PCM = frozenset(f"pcm_{k}{e}" for k in ("s16", "s24", "s32", "f32", "f64") for e in ("le", "be")) | {"pcm_u8"}
 _AUDIO: dict[str, tuple[frozenset[str], str]] = {  # what each container takes as it is, and what the rest becomes
@@ -71,11 +79,15 @@ class Fate:
     reason: str | None = None
 
 
-def container_for(path: Path | str) -> str:
-    """ffmpeg's muxer name for the extension of `path`: "mp4", "mov", "matroska", "webm", "avi", "nut", "mpegts".
+def container_for(path: Path | str, asked: str | None = None) -> str:
+    """ffmpeg's muxer name: the one that -f has `asked` for, or that of the extension of `path`.
 
-    Raises UsageError with the list of extensions for any other.
+    Raises UsageError with the list of names or extensions for any other.
     """
+    if asked is not None:
+        if asked.lower() not in _FORMATS:
+            raise UsageError(f"-f {asked} is no format that vfi writes: give one of {', '.join(sorted(_FORMATS))}")
+        return _FORMATS[asked.lower()]
     suffix = Path(path).suffix.lower()
     if suffix not in _MUXERS:
         known = ", ".join(_MUXERS)
@@ -95,6 +107,9 @@ def stream_fates(
 
     `slow` is the factor by which time is stretched, `slow_audio` what that does to sound, `audio` False is --no-audio.
     """
+    if container in _PICTURES_ALONE:
+        what = "pictures" if container == "image2" else f"{_name(container)} files"
+        return tuple(_drop(stream, f"{what} cannot hold any {stream.kind}") for stream in info.others)
     fates = []
     for stream in info.others:
         match stream.kind:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import InputError
+from interp_cli.media.hdr import Mastering
 from interp_cli.options import InputLimits
 
 
@@ -135,9 +136,11 @@ class VideoStream:
     sar: Fraction = Fraction(1)
     rotation: int = 0  # degrees clockwise that a player applies
     color: Color = field(default_factory=Color)
-    field_order: str = "progressive"
+    field_order: str = "progressive"  # "tt", "bb", "tb", "bt": interlaced, the first letter's field is shown first
+    fields_marked: bool = False  # decoded frames say themselves that they are interlaced, and in which order
     rate_from_header: Fraction | None = None  # frames/s
-    mastering_metadata: bool = False  # HDR10's mastering display or content light level
+    mastering: Mastering | None = None  # HDR10's mastering display and content light level
+    dynamic_metadata: bool = False  # HDR10+ or Dolby Vision
     tags: tuple[tuple[str, str], ...] = ()
 
 
@@ -166,6 +169,7 @@ class MediaInfo:
     chapters: int = 0
     start: Fraction = Fraction(0)  # s, earliest timestamp of any stream, as ffmpeg's start_time
     tags: tuple[tuple[str, str], ...] = ()
+    pictures: tuple[str, ...] = ()  # still pictures, one per frame; empty for a file of ffmpeg's
     limits: InputLimits | None = None  # that every reading of the file keeps to; None for a file of our own making
 
     @property

@@ -102,6 +102,17 @@ class Timeline:
         exact = Timeline(time_base=base, pts=pts, end_pts=max(end, pts[-1] + 1))
         return self if exact == self else exact
 
+    def in_fields(self) -> Timeline:
+        """The times of the two fields of every frame: that of the frame, and half a usual step later.
+
+        The usual step is the most common one; where a frame follows sooner, it is half way to that.
+        """
+        ends = [*self.pts[1:], self.end_pts]
+        gaps = [end - pts for pts, end in zip(self.pts, ends, strict=True)]
+        usual = Counter(gaps).most_common(1)[0][0]
+        pts = [2 * begin + late for begin, gap in zip(self.pts, gaps, strict=True) for late in (0, min(gap, usual))]
+        return Timeline(time_base=Fraction(self.time_base, 2), pts=tuple(pts), end_pts=2 * self.end_pts)
+
     def stretched(self, factor: Fraction) -> Timeline:
         """Slow motion: every time moves to start + (time - start) * factor; the start stays."""
         if factor <= 0:

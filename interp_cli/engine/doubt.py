@@ -1,0 +1,158 @@
+"""Where the two warped frames disagree and a simpler motion explains both source frames, that motion is taken.
+
+Two motions are tried: none, and that of most of the frame (the median, which a pan or a rigid scene has). Both are
+judged like the flow itself, by how much the two frames differ once they are moved to t: on means of 2 x 2 px of the
+first plane, averaged over 5 x 5 of those. Where the flow's difference exceeds `GAIN` times the better motion's by
+`LEAST` code values (of 8 bits) its frame begins to show, at twice that margin it shows alone. The frame of a motion is
+(1 - t) of the moved left frame and t of the moved right one. Where nothing explains the frames, nothing changes; nor
+where the left frame differs from its surroundings by less than `TEXTURE`, for flat areas agree by chance.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp_cli.engine.planes import FULL, Frames, regrid
+from interp_cli.model.network import Synthesis
+from interp_cli.model.warp import warp
+
+GAIN = 1.75
+LEAST = 3.0  # code values of 8 bits
+TEXTURE = 9.0  # code values of 8 bits
+SEEN_AT = (2, 2)  # px
+_REACH = 2  # samples to either side that count
+_SLOWEST = 0.25  # px: a slower motion is none
+_STEP = 8  # px of the network's input between the flows that are asked for the median
+
+
+def second_thoughts(
+    made: Frames,
+    apart: Tensor,
+    frames0: Frames,
+    frames1: Frames,
+    s: Synthesis,
+    *,
+    t: Tensor,
+    scale: int = 1,
+    fine: tuple[Tensor, Tensor] | None = None,
+) -> Frames:
+    """`made` with a simpler motion's frame in its place where that explains the source frames and the flow does not.
+
+    `apart` (N, 1, H, W) is how much the two warped frames differ in the first plane, signed, in code values. `t` is
+    (N,); `s`, `scale` and `fine` are those of `compose`. The same object comes back where the flow is nowhere in doubt.
+    """
+    least = LEAST * (1 << made.format.depth - 8)
+    own = _seen(_halved(apart).abs_())
+    if not bool((own > least).any()):
+        return made
+    out = []
+    for n, one in enumerate(made.each()):
+        ends = _Ends(_one(frames0, n), _one(frames1, n), None if fine is None else (fine[0][n:][:1], fine[1][n:][:1]))
+        motion = _most_of(s.F_t1[n] - s.F_t0[n], scale)
+        out.append(_rethought(one, own[n : n + 1], ends, motion, t=float(t[n]), least=least))
+    if len(out) == 1:
+        return out[0]
+    chroma = [one.chroma for one in out if one.chroma is not None]
+    return Frames(torch.cat([one.full for one in out]), torch.cat(chroma) if chroma else None, made.format)
+
+
+class _Ends:
+    """One pair of source frames, moved to t by a motion (x, y; px over the whole interval)."""
+
+    def __init__(self, left: Frames, right: Frames, fine: tuple[Tensor, Tensor] | None) -> None:
+        self.left, self.right, self.fine = left, right, fine
+        self.small = (_halved(left.full[:, :1]), _halved(right.full[:, :1]))
+
+    def apart(self, motion: tuple[float, float], t: float) -> Tensor:
+        """How much they differ then, as `own` is measured."""
+        a, b = self.small
+        if motion != (0.0, 0.0):
+            flow = torch.tensor(motion, device=a.device).view(1, 2, 1, 1) / SEEN_AT[0]
+            flow = flow.expand(1, 2, *a.shape[-2:])
+            a, b = warp(a, flow, unit=(-t, -t)), warp(b, flow, unit=(1 - t, 1 - t))
+        return _seen((a - b).abs_())
+
+    def texture(self) -> Tensor:
+        """How much the left frame differs from its own surroundings, as `own` is measured."""
+        a = self.small[0]
+        return _seen((a - _seen(a)).abs_())
+
+    def shown(self, made: Tensor, weight: Tensor, motion: tuple[float, float], t: float, *, chroma: bool) -> Tensor:
+        """`made` with as much of the moved frames as `weight` says: only where that is not 0 are they looked up."""
+        a, b = (self.left.chroma, self.right.chroma) if chroma else (self.left.full, self.right.full)
+        if a is None or b is None or not bool(weight.any()):
+            return made
+        if motion == (0.0, 0.0):
+            return torch.lerp(made, torch.lerp(a, b, t), weight)
+        pitch = self.left.chroma_pitch if chroma else FULL
+        finer, mode = 1, "bilinear"
+        if self.fine is not None and not chroma:
+            (a, b), finer, mode = self.fine, 2, "bicubic"
+        rows, columns = (weight[0, 0] > 0).nonzero(as_tuple=True)
+        step = (motion[0] / pitch[1], motion[1] / pitch[0])
+        moved = torch.lerp(
+            _looked_up(a, columns - t * step[0], rows - t * step[1], mode, finer),
+            _looked_up(b, columns + (1 - t) * step[0], rows + (1 - t) * step[1], mode, finer),
+            t,
+        )
+        made = made.clone()
+        made[0, :, rows, columns] = torch.lerp(made[0, :, rows, columns], moved, weight[0, 0, rows, columns])
+        return made
+
+
+def _rethought(
+    made: Frames, own: Tensor, ends: _Ends, motion: tuple[float, float], *, t: float, least: float
+) -> Frames:
+    rest, full, chroma = ends.apart((0.0, 0.0), t), made.full, made.chroma
+    moved = rest if motion == (0.0, 0.0) else ends.apart(motion, t)
+    weight = ((own - GAIN * torch.minimum(rest, moved) - least) / least).clamp_(0, 1)
+    weight = weight * (ends.texture() >= TEXTURE / LEAST * least)
+    for v, weights in (((0.0, 0.0), weight * (rest <= moved)), (motion, weight * (moved < rest))):
+        if not bool(weights.any()):
+            continue
+        full = ends.shown(full, _enlarged(weights, FULL, full), v, t, chroma=False)
+        if chroma is not None:
+            chroma = ends.shown(chroma, _enlarged(weights, made.chroma_pitch, chroma), v, t, chroma=True)
+    return Frames(full, chroma, made.format)
+
+
+def _most_of(motion: Tensor, scale: int) -> tuple[float, float]:
+    """The median of `motion` (2, h, w), in px of the first plane; (0, 0) where that is next to nothing."""
+    some = motion[:, _STEP // 2 :: _STEP, _STEP // 2 :: _STEP].flatten(1)
+    if some.shape[1] == 0:
+        some = motion.flatten(1)
+    x, y = (some.float().median(1).values * scale).tolist()
+    return (x, y) if max(abs(x), abs(y)) >= _SLOWEST else (0.0, 0.0)
+
+
+def _looked_up(image: Tensor, x: Tensor, y: Tensor, mode: str, finer: int) -> Tensor:
+    """(C, K): `image` (1, C, H, W) at the K places (x, y), as `warp` looks things up."""
+    height, width = image.shape[-2:]
+    where = torch.stack((x * (2 * finer / max(width - 1, 1)) - 1, y * (2 * finer / max(height - 1, 1)) - 1), -1)
+    found = F.grid_sample(image, where.view(1, 1, -1, 2).float(), mode=mode, padding_mode="border", align_corners=True)
+    return found[0, :, 0]
+
+
+def _halved(x: Tensor) -> Tensor:
+    return regrid(x, FULL, SEEN_AT)
+
+
+def _seen(x: Tensor) -> Tensor:
+    """Means over `_REACH` samples to either side; beyond the border its samples are repeated."""
+    for dim, padding in ((-1, (_REACH, _REACH, 0, 0)), (-2, (0, 0, _REACH, _REACH))):
+        wide, size = F.pad(x, padding, mode="replicate"), x.shape[dim]
+        x = wide.narrow(dim, 0, size).clone()
+        for k in range(1, 2 * _REACH + 1):
+            x.add_(wide.narrow(dim, k, size))
+    return x.div_((2 * _REACH + 1) ** 2)
+
+
+def _enlarged(weight: Tensor, pitch: tuple[int, int], like: Tensor) -> Tensor:
+    return regrid(weight, SEEN_AT, pitch)[..., : like.shape[-2], : like.shape[-1]]
+
+
+def _one(frames: Frames, n: int) -> Frames:
+    chroma = None if frames.chroma is None else frames.chroma[n : n + 1]
+    return Frames(frames.full[n : n + 1], chroma, frames.format)

@@ -1,0 +1,68 @@
+"""What is remembered of a source frame to decide on cuts, repeats and overlays. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interp_cli.engine.overlay import Luma, Overlays, luma
+from interp_cli.engine.repeats import LONGEST, Cells, RepeatDetector, cells
+from interp_cli.engine.scenes import CutDetector, Thumbnail, thumbnail
+from interp_cli.media.types import Planes
+from interp_cli.options import Dedup, EngineOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A frame that is only looked at."""
+
+    pts: int  # ticks
+    thumbnail: Thumbnail | None
+    cells: Cells | None
+    luma: Luma | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What is looked for, and how far around a frame.
+
+    The frames within `back` before a segment's first frame, of which `used` may be shown again, and `ahead` after its
+    last one decide what becomes of it, and no others.
+    """
+
+    cuts: bool  # by looking; cuts that are given need no look
+    repeats: bool
+    overlays: bool
+
+    @classmethod
+    def of(cls, options: EngineOptions, *, given_cuts: bool, hold_still: bool = True) -> Sight:
+        """What `options` ask for."""
+        return cls(
+            cuts=options.scene_detect and not given_cuts,
+            repeats=options.dedup is Dedup.AUTO,
+            overlays=options.overlay_hold and hold_still,
+        )
+
+    @property
+    def back(self) -> int:
+        """Frames before."""
+        drawings = self.repeats * RepeatDetector.LOOKBACK + self.cuts * CutDetector.LOOKBACK
+        return max(drawings, self.overlays * Overlays.LOOKBACK)
+
+    @property
+    def used(self) -> int:
+        """Frames before that may be made use of: a drawing may have begun there."""
+        return self.repeats * (LONGEST - 1)
+
+    @property
+    def ahead(self) -> int:
+        """Frames after."""
+        return self.repeats * RepeatDetector.LOOKAHEAD + self.cuts * CutDetector.LOOKAHEAD
+
+    def look(self, planes: Planes) -> Look:
+        """What is to be remembered of a frame."""
+        return Look(
+            planes.pts,
+            thumbnail(planes) if self.cuts else None,
+            cells(planes) if self.repeats else None,
+            luma(planes) if self.overlays else None,
+        )

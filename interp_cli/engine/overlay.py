@@ -1,0 +1,102 @@
+"""What stands still on top of a moving picture (logos, subtitles, HUD) stays as it is in made frames.
+
+Definition, on the first plane in 8 bits, of the source frames from `Overlays.LOOKBACK` before a pair up to its right
+frame. A pixel is still if its values in all of them lie within 3 plus a tenth of the contrast around it (5 x 5 px:
+compression disturbs edges more). It belongs to an overlay if
+
+1. its 3 x 3 neighbourhood is still, and the contrast around it is at least 60: flat areas need no holding;
+2. the picture moves around it, and has done so all the while: in the older half of the frames, in the newer half and
+   between the two frames of the pair, a fifth of the pixels within 12 px change by 16 or more. What passes quickly
+   before a wall that stands still is not cut off that way.
+
+Still pixels within 4 px of such a pixel belong to it too: smoothed edges, and the inside of letters. There the two
+source frames are mixed by t and never moved (`hold_overlays` in engine/still.py). Only source frames decide, in a
+bounded window, so a pair has the same overlays in any run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from interp_cli.media.types import Planes
+
+Luma = NDArray[np.uint8]
+Mask = NDArray[Any]
+"""(H, W) bool: where an overlay is."""
+
+_NOISE: Final = 3
+_NOISE_OF_CONTRAST: Final = 0.1
+_CONTRAST: Final = 60
+_MOVES: Final = 16
+_SHARE: Final = 0.2
+_AROUND: Final = 25  # px, a square's side
+_GROWS: Final = 9  # px, a square's side
+
+
+def luma(planes: Planes) -> Luma:
+    """The first plane (luma, or green) in 8 bits."""
+    return (planes.data[0] >> (planes.format.depth - 8)).astype(np.uint8)
+
+
+class Overlays:
+    """Finds overlays from source frames that are added in order. Holds the first plane of the last few, in 8 bits."""
+
+    LOOKBACK = 8  # frames before the left one
+
+    def __init__(self) -> None:
+        self._lumas: dict[int, Luma] = {}
+        self._masks: dict[int, Mask | None] = {}
+        self._wanted = 0
+
+    def add(self, number: int, luma: Luma) -> None:
+        """Source frame `number`, as `luma` gives it."""
+        if number >= self._wanted - self.LOOKBACK:
+            self._lumas[number] = luma
+
+    def forget_before(self, left: int) -> None:
+        """Let go of the frames that no pair from `left` on looks back to."""
+        self._wanted = left
+        for old in [n for n in self._lumas if n < left - self.LOOKBACK]:
+            del self._lumas[old]
+
+    def between(self, left: int) -> Mask | None:
+        """Where an overlay is in frames `left` and `left + 1`, both of which were added and not forgotten."""
+        if left not in self._masks:
+            self._masks = {left: _mask(*self._windows(left))}
+        return self._masks[left]
+
+    def _windows(self, left: int) -> tuple[list[Luma], list[Luma], list[Luma]]:
+        """The older half of the frames, the newer one and the pair; each begins with the last of the one before."""
+        half = left - self.LOOKBACK // 2
+        spans = (range(left - self.LOOKBACK, half + 1), range(half, left + 1), range(left, left + 2))
+        older, newer, pair = ([self._lumas[n] for n in span if n in self._lumas] for span in spans)
+        return older, newer, pair
+
+
+def _mask(older: Sequence[Luma], newer: Sequence[Luma], pair: Sequence[Luma]) -> Mask | None:
+    if min(len(older), len(newer), len(pair)) < 2:
+        return None
+    ends = [_lowest_and_highest(lumas) for lumas in (older, newer, pair)]
+    low, high = np.minimum.reduce([e[0] for e in ends]), np.maximum.reduce([e[1] for e in ends])
+    around = np.ones((5, 5), np.uint8)
+    contrast = cv2.subtract(cv2.dilate(pair[0], around), cv2.erode(pair[0], around))
+    still = (cv2.subtract(high, low) <= _NOISE + (contrast * np.float32(_NOISE_OF_CONTRAST))).astype(np.uint8)
+    sure = cv2.bitwise_and(cv2.erode(still, np.ones((3, 3), np.uint8)), (contrast >= _CONTRAST).astype(np.uint8))
+    if not sure.any():
+        return None
+    for low, high in ends:
+        moves = cv2.subtract(high, low) >= _MOVES
+        share = cv2.blur(moves.astype(np.uint8) * np.uint8(255), (_AROUND, _AROUND))
+        sure = cv2.bitwise_and(sure, (share >= _SHARE * 255).astype(np.uint8))
+    if not sure.any():
+        return None
+    return cv2.bitwise_and(cv2.dilate(sure, np.ones((_GROWS, _GROWS), np.uint8)), still).astype(bool)
+
+
+def _lowest_and_highest(lumas: Sequence[Luma]) -> tuple[Luma, Luma]:
+    return np.minimum.reduce(lumas), np.maximum.reduce(lumas)
