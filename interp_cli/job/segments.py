@@ -157,15 +157,6 @@ def _times(work: Prepared, segment: Segment) -> list[int] | None:
     return [ticks - written[0] for ticks in written]
 
 
-def _times(work: Prepared, segment: Segment) -> list[int] | None:
-    """When each frame of `segment` is shown, in the plan's ticks from its first; None at a constant rate."""
-    plan = work.plan
-    if plan.factor is None:
-        return None
-    written = [round(plan.time(n) / plan.tick) for n in segment.targets]
-    return [ticks - written[0] for ticks in written]
-
-
 def _encode(work: Prepared, place: WorkDirectory, maker: _Maker, frames: Iterator[Planes], progress: Progress) -> None:
     """Write every segment to a file of its own; one that is whole is recorded as done."""
     video = work.info.video
