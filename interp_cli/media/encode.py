@@ -156,7 +156,7 @@ def raw_input(name: str, *, width: int, height: int, rate: Fraction, color: Colo
             "f": "rawvideo",
             "pixel_format": name,
             "s": f"{width}x{height}",  # not video_size, of which ffmpeg-python makes "6x3" out of "640x360"
-            "framerate": f"{rate.numerator}/{rate.denominator}",
+            "r": f"{rate.numerator}/{rate.denominator}",  # not framerate, which ffmpeg takes 120000/1001 for 120 in
             **color_options(color),
         },
     )
