@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from interp_cli.engine.overlay import Luma, Overlays, luma
 from interp_cli.engine.repeats import LONGEST, Cells, RepeatDetector, cells
 from interp_cli.engine.scenes import CutDetector, Thumbnail, thumbnail
-from interp_cli.media.types import Planes
+from interp_cli.media.types import PixelFormat, Planes
 from interp_cli.options import Dedup, EngineOptions
 
 
@@ -60,9 +65,28 @@ class Sight:
 
     def look(self, planes: Planes) -> Look:
         """What is to be remembered of a frame."""
+        planes = as_seen(planes)
         return Look(
             planes.pts,
             thumbnail(planes) if self.cuts else None,
             cells(planes) if self.repeats else None,
             luma(planes) if self.overlays else None,
         )
+
+
+def as_seen(planes: Planes) -> Planes:
+    """The frame over grey (see engine/alpha.py), to the nearest code value; without transparency, the same object."""
+    format = planes.format
+    if not format.alpha or planes.data[-1].min() == format.peak:
+        return planes
+    *colours, alpha = planes.data
+    return Planes(planes.pts, (*(_over_grey(plane, alpha, format) for plane in colours), alpha), format)
+
+
+def _over_grey(plane: NDArray[Any], alpha: NDArray[Any], format: PixelFormat) -> NDArray[Any]:
+    grey, (height, width) = np.float32(1 << format.depth - 1), plane.shape
+    share: NDArray[Any] = alpha.astype(np.float32) / np.float32(format.peak)
+    if share.shape != plane.shape:
+        share = cv2.resize(share, (width, height), interpolation=cv2.INTER_AREA)
+    seen: NDArray[Any] = np.rint(grey + (plane.astype(np.float32) - grey) * share).astype(format.dtype, copy=False)
+    return seen

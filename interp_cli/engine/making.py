@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from interp_cli.engine import planes as on_device
 from interp_cli.engine import tiles
+from interp_cli.engine.alpha import unweighted, weighted
 from interp_cli.engine.doubt import second_thoughts
 from interp_cli.engine.levels import last_use, levels
 from interp_cli.engine.overlay import Mask
@@ -38,10 +39,13 @@ _FINE_PIXELS = 2_100_000  # up to here frames are sampled from a doubled copy; l
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """A frame that others are made from: as decoded, and what is known of it on the device so far."""
+    """A frame that others are made from: as decoded, and what is known of it on the device so far.
+
+    For a made frame, `planes` are the nearest decoded ones.
+    """
 
     planes: Planes | None
-    frames: Frames | None = None
+    frames: Frames | None = None  # as seen: see engine/alpha.py
     fine: Tensor | None = None  # `frames` with samples between their pixels, to warp from
     features: dict[Flip, Features] = field(default_factory=dict)
 
@@ -150,7 +154,7 @@ class Maker:
                 key = (ends, step.t)
                 out.update(zip(wanted.get(key, ()), shown, strict=True))
                 if last_use(plans[ends]).get(step.t, -1) > depth:
-                    nodes[key] = Source(None, frames)
+                    nodes[key] = Source(nodes[ends, step.before].planes, frames)
         return [out[n] for n in range(len(jobs))]
 
     def _made(self, pairs: Sequence[Pair], color: Color) -> Iterator[tuple[Frames, list[Planes]]]:
@@ -208,7 +212,7 @@ class Maker:
             if source.frames is not None:
                 source.frames = source.frames.on(self.way.device)
             elif source.planes is not None:
-                source.frames = on_device.upload([source.planes], self.way.device)
+                source.frames = weighted(on_device.upload([source.planes], self.way.device))
         for flip in self.flips if self.way.tiles == 1 else ():
             new = [source for source in sources if flip not in source.features]
             self._deal(lambda some, flip=flip: self._encode(some, flip, color), new)  # type: ignore[misc]
@@ -234,9 +238,7 @@ class Maker:
                 versions.append(self._composed(pairs, s, color, scale))
         means = [on_device.mean(same) for same in zip(*versions, strict=True)]
         made = (one for frames in means for one in frames.each())
-        return [
-            (one, [on_device.download(one, [p])[0] for p in pair.pts]) for one, pair in zip(made, pairs, strict=True)
-        ]
+        return [(one, _shown(one, pair)) for one, pair in zip(made, pairs, strict=True)]
 
     @torch.inference_mode()
     def _encode(self, sources: Sequence[Source], flip: Flip, color: Color) -> None:
@@ -302,6 +304,13 @@ class Maker:
         if self.way.dtype is torch.float32:
             return nullcontext()
         return torch.autocast(self.way.device.type, dtype=self.way.dtype)
+
+
+def _shown(made: Frames, pair: Pair) -> list[Planes]:
+    """`made` as raw planes for every time at which it is shown."""
+    near = (pair.right if pair.t > Fraction(1, 2) else pair.left).planes
+    straight = made if near is None else unweighted(made, near)
+    return [on_device.download(straight, [pts])[0] for pts in pair.pts]
 
 
 def _frames(source: Source) -> Frames:

@@ -33,7 +33,7 @@ class Frames:
     """N frames of one size and format; planes of one size share a tensor, float32 code values, not rounded.
 
     `full` is (N, C, H, W): luma (or gray, or G, B, R), then chroma where it is not subsampled, then alpha.
-    `chroma` is (N, 2, h, w), or None where `full` has everything.
+    `chroma` is (N, 2, h, w), or None where `full` has everything; of frames weighted by alpha it has alpha too.
     """
 
     full: Tensor
@@ -256,9 +256,10 @@ def compose(
     """I_t on the planes: M * warp(I0, F_t0) + (1 - M) * warp(I1, F_t1) + R, each plane at its own size.
 
     `s` is of the size of `network_input(..., scale=scale)`. R goes through the linear RGB-to-YUV matrix (its offset
-    cancels). Alpha moves with the same flow and takes no R; colours are not weighted by alpha. `sampling` is that of
-    the full-size planes: "bilinear" or "bicubic"; subsampled chroma is always bilinear. `fine` are `doubled` frames, to
-    sample the full-size planes from. To `apart` the difference of the two warped first planes is added (N, 1, H, W).
+    cancels). Alpha moves with the same flow and takes no R; colours should be weighted by it (engine/alpha.py).
+    `sampling` is that of the full-size planes: "bilinear" or "bicubic"; subsampled chroma is always bilinear. `fine`
+    are `doubled` frames, to sample the full-size planes from. To `apart` the difference of the two warped first planes
+    is added (N, 1, H, W).
     """
     rows = _code(frames0.format, color, frames0.size[0]).rows
     net, chroma = (scale, scale), None

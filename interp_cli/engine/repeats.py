@@ -43,11 +43,10 @@ Cells = tuple[NDArray[np.float32], ...]
 
 
 def cells(planes: Planes) -> Cells:
-    """Every plane but alpha, made smaller by one factor, in code values of 8 bits."""
+    """Every plane, made smaller by one factor, in code values of 8 bits."""
     shrink = max(1.0, max(planes.data[0].shape) / _CELLS)
     unit = np.float32(255 / planes.format.peak)
-    seen = planes.data[:-1] if planes.format.alpha else planes.data
-    return tuple(_smaller(plane, shrink).astype(np.float32) * unit for plane in seen)
+    return tuple(_smaller(plane, shrink).astype(np.float32) * unit for plane in planes.data)
 
 
 def _smaller(plane: NDArray[Any], shrink: float) -> NDArray[Any]:

@@ -181,7 +181,7 @@ def _encode(work: Prepared, place: WorkDirectory, maker: _Maker, frames: Iterato
                     raise InputError(f"{work.job.input} ended before its last frame: is the file complete?")
                 encoder.write(planes)
                 progress.advance()
-        written = count_frames(part, ffmpeg=work.ffmpeg)
+        written = count_frames(part, ffmpeg=work.ffmpeg, kind=work.encoding.segments)
         if written != len(segment.targets):
             raise FfmpegError(f"ffmpeg wrote {written} frames of segment {segment.k} and not {len(segment.targets)}")
         check_unchanged(work)

@@ -48,7 +48,8 @@ def conversion(
             notes.append(f"chroma of {source.name} is made smaller to fit {pix_fmt}")
     if source.alpha and not target.alpha:
         notes.append(
-            f"transparency is dropped, for {encoder} has none in {pix_fmt}: choose -c prores or ffv1 to keep it"
+            f"transparency is dropped, for {encoder} has none in {pix_fmt}: "
+            "name the output .mov, .webm or .mkv and leave --codec out to keep it"
         )
     if encoder in _EVEN_ONLY and (
         info.video.width % (1 << target.chroma_shift[0]) or info.video.height % (1 << target.chroma_shift[1])

@@ -38,7 +38,7 @@ def decode(
         return
     options = _raw_options(info.video, wanted, whole=frames is None, fields=fields)
     output = Output("pipe:1", (f"0:{info.video.index}",), options)
-    inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
+    inputs = [source(info.path, info.reading, max_pixels=info.max_pixels)]
     with child(ffmpeg, inputs, [output], tied=True) as running:
         yield _read(running, info, timeline, wanted)
 

@@ -135,10 +135,10 @@ def _table(runs: Sequence[tuple[int, str]]) -> str:
     return f"if(lt(N,{runs[half][0]}),{_table(runs[:half])},{_table(runs[half:])})"
 
 
-def count_frames(path: Path, *, ffmpeg: Ffmpeg) -> int:
-    """How many frames the segment file `path` holds, by its packets. Raises FfmpegError."""
+def count_frames(path: Path, *, ffmpeg: Ffmpeg, kind: str = "nut") -> int:
+    """How many frames the segment file `path` of this `kind` holds, by its packets. Raises FfmpegError."""
     written = Output("pipe:1", ("0:v:0",), {"c": "copy", "f": "framecrc"})
-    text = run(ffmpeg, [Input(file_url(path), {"f": "nut"})], [written], doing=f"read {path.name}")
+    text = run(ffmpeg, [Input(file_url(path), {"f": kind})], [written], doing=f"read {path.name}")
     return sum(1 for line in text.splitlines() if line and not line.startswith("#"))
 
 

@@ -75,13 +75,19 @@ class Encoding:
     color: Color = field(default_factory=Color)  # what the output is labelled with
     filters: tuple[str, ...] = ()
 
+    @property
+    def segments(self) -> str:
+        """ffmpeg's name of the files that frames are written to: NUT, which has exact times and no place for VP9's
+        alpha."""
+        return "matroska" if self.codec is Codec.VP9 and working_format(self.pix_fmt).alpha else "nut"
+
     def output_options(self, *, width: int, height: int, sar: Fraction) -> dict[str, str]:
-        """ffmpeg's options for writing frames of this size (px) and sample aspect ratio into a NUT file."""
+        """ffmpeg's options for writing frames of this size (px) and sample aspect ratio into a file of `segments`."""
         filters = list(self.filters)
         if sar != 1:
             filters.append(f"setsar={sar.numerator}/{sar.denominator}")
         return {
-            "f": "nut",
+            "f": self.segments,
             "c:v": self.encoder,
             "pix_fmt": self.pix_fmt,
             "fps_mode": "passthrough",
@@ -104,12 +110,14 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     MissingToolError if this ffmpeg has no such encoder.
     """
     source = working_format(info.video.pix_fmt)
-    codec = options.codec or _default_codec(source, container)
+    codec = options.codec or _default_codec(source, container, ffmpeg)
     if not holds(container, codec):
         able = [name for name, codecs in _HOLDS.items() if codec in codecs]
         endings = ", ".join("." + {"matroska": "mkv", "mpegts": "ts"}.get(name, name) for name in able)
         raise UsageError(f"a {container} file does not hold {codec}: name the output with one of {endings}")
     encoder, formats = _find_encoder(codec, source, ffmpeg)
+    if codec is Codec.VP9:
+        formats = tuple(name for name in formats if _vp9_shows(name, container))
     pix_fmt = _choose_format(source, options.pix_fmt, formats, encoder)
     mastering, unsaid = _mastering(info, encoder)
     args = _joined(_settings(encoder, options, pix_fmt), mastering, _extra(options.ffmpeg_args))
@@ -164,10 +172,21 @@ def carries_rotation(container: str, ffmpeg: Ffmpeg) -> bool:
     return container in ("mp4", "mov") or (container in ("matroska", "webm") and ffmpeg.version >= (9, 0))
 
 
-def _default_codec(source: PixelFormat, container: str) -> Codec:
+def _default_codec(source: PixelFormat, container: str, ffmpeg: Ffmpeg) -> Codec:
     if container == "webm":
         return Codec.VP9
+    if source.alpha and (kept := _KEEPS_ALPHA.get(container)) and encoder_formats(ffmpeg, _ENCODERS[kept][0]):
+        return kept
     return Codec.H264 if source.depth == 8 or container == "avi" else Codec.HEVC
+
+
+_KEEPS_ALPHA = {"mov": Codec.PRORES, "matroska": Codec.FFV1, "nut": Codec.FFV1}
+
+
+def _vp9_shows(pix_fmt: str, container: str) -> bool:
+    """Whether players show VP9 of this format in `container`: its alpha is a second stream, and always 4:2:0."""
+    alpha = pix_fmt in PIXEL_FORMATS and PIXEL_FORMATS[pix_fmt].alpha
+    return not alpha or (pix_fmt == "yuva420p" and container in ("webm", "matroska"))
 
 
 def _find_encoder(codec: Codec, source: PixelFormat, ffmpeg: Ffmpeg) -> tuple[str, tuple[str, ...]]:
@@ -208,9 +227,9 @@ def _distance(source: PixelFormat, other: PixelFormat) -> tuple[int, ...]:
     chroma = [have - need for need, have in zip(source.chroma_shift, other.chroma_shift, strict=True)]
     return (
         gray_other and not gray_source,
+        source.alpha and not other.alpha,
         0 if gray_source else sum(max(0, c) for c in chroma),
         max(0, source.depth - other.depth),
-        source.alpha and not other.alpha,
         gray_source and not gray_other,
         max(0, other.depth - source.depth),
         -sum(chroma),

@@ -170,6 +170,15 @@ def has_encoder(ffmpeg: Ffmpeg, name: str) -> bool:
     return encoder_formats(ffmpeg, name) is not None
 
 
+@lru_cache(maxsize=64)
+def has_decoder(ffmpeg: Ffmpeg, name: str) -> bool:
+    """Whether this ffmpeg was built with the decoder `name`. Raises MissingToolError if ffmpeg does not answer."""
+    try:
+        return f"Decoder {name} " in answer([ffmpeg.path, "-hide_banner", "-h", f"decoder={name}"])
+    except OSError as error:
+        raise MissingToolError(f"{ffmpeg.path} does not list its decoders ({error}): check --ffmpeg") from None
+
+
 # ---- its command line
 
 

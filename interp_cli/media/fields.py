@@ -24,7 +24,7 @@ def with_fields(info: MediaInfo, *, ffmpeg: Ffmpeg) -> MediaInfo:
     if info.video.codec in _NEVER:
         return info
     shown = Output("-", (f"0:{info.video.index}",), {"vf": "showinfo", "frames:v": LOOKED_AT, "f": "null"})
-    inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
+    inputs = [source(info.path, info.reading, max_pixels=info.max_pixels)]
     how = {"loglevel": "info", "keep": bounds.LINES_KEPT, "patience": bounds.SILENCE_S}
     with child(ffmpeg, inputs, [shown], **how) as running:  # type: ignore[arg-type]
         running.read()

@@ -236,9 +236,13 @@ class _Plan:
         return options
 
     def _stale(self) -> list[str]:
-        """Tags of the old video that are not true of the new one, as options that remove them (in any case)."""
-        opaque = not working_format(self.coded.pix_fmt).alpha
-        return [f"{tag}=" for tag in (*_STALE, *(["alpha_mode"] if opaque else []))]
+        """Tags of the old video that are not true of the new one, as options that remove them (in any case).
+
+        With VP9, `alpha_mode` says that there is alpha.
+        """
+        alpha = working_format(self.coded.pix_fmt).alpha
+        kept = ["alpha_mode=1"] if alpha and self.coded.codec == "vp9" else ["alpha_mode="]
+        return [*(f"{tag}=" for tag in _STALE), *kept]
 
     def _container(self) -> dict[str, Value]:
         if self.container == "mpegts":

@@ -17,7 +17,7 @@ from interp_cli.errors import InputError, UsageError
 from interp_cli.media import bounds
 from interp_cli.media.animation import apng_times
 from interp_cli.media.banner import Banner, StreamLine, parse_banner
-from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, source
+from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, has_decoder, source
 from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
@@ -30,6 +30,7 @@ from interp_cli.timeline import Timeline
 DISCARDED = 4  # framecrc's flag of a packet that the edit list cuts off: decoded, never shown
 # Where packets are not frames: VP8's hidden reference frames, AVI's packed B-frames and padding, streams without times.
 _COUNT_BY_DECODING = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "vvc", "dirac", "cavsvideo", "obu", "av1"}
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # ffmpeg's own ones do not read the second picture
 _SHOWN = re.compile(r"\bn:\s*\d+ pts:\s*(-?\d+|NOPTS) .*?fmt:(\S+) .*?s:(\d+)x(\d+) ")
 _FRAME_COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 
@@ -47,14 +48,7 @@ def probe(
     if picture_rate is not None:
         raise UsageError(f"--input-fps is for pictures, and {path} has times of its own: leave it out")
     _check_file(path)
-    first_packet = Output("pipe:1", ("0:V:0",), {"c": "copy", "frames:v": 1, "f": "framecrc"})
-    first_frame = Output("-", ("0:V:0",), {"vf": "showinfo", "frames:v": 1, "fps_mode": "passthrough", "f": "null"})
-    inputs = [source(path, {"noautorotate": None}, max_pixels=None if limits is None else limits.max_pixels)]
-    outputs, kept = [first_packet, first_frame], bounds.LINES_KEPT
-    patience, flags = bounds.SILENCE_S, ("-copyts",)
-    with child(ffmpeg, inputs, outputs, flags=flags, loglevel="verbose", keep=kept, patience=patience) as running:
-        header = running.read().decode(errors="replace")
-        _, lines = running.finish()
+    header, lines = _opened(path, {}, ffmpeg=ffmpeg, limits=limits)
     banner = parse_banner(lines)
     if limits is not None and not _SHOWN.search("\n".join(lines)):
         bounds.check_refusals(path, "\n".join(lines), max_pixels=limits.max_pixels)
@@ -65,11 +59,35 @@ def probe(
         held = ", ".join(sorted({"a picture" if s.attached_picture else s.kind for s in banner.streams}))
         only = f", only {held}" if held else " nor anything else"
         raise InputError(f"{path} has no video to interpolate{only}: give a file with a video stream")
+    decoder = _ALPHA_DECODERS.get(video.codec) if ("alpha_mode", "1") in _small(video.tags) else None
+    if decoder is not None and has_decoder(ffmpeg, decoder):
+        header, lines = _opened(path, {f"c:{video.index}": decoder}, ffmpeg=ffmpeg, limits=limits)
+    else:
+        decoder = None
     info = _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
+    info = replace(info, video=replace(info.video, decoder=decoder))
     if limits is not None:
         bounds.check_size(path, info.video.width, info.video.height, max_pixels=limits.max_pixels)
         info = with_fields(replace(info, limits=limits), ffmpeg=ffmpeg)
     return info
+
+
+def _opened(path: str, options: Options, *, ffmpeg: Ffmpeg, limits: InputLimits | None) -> tuple[str, tuple[str, ...]]:
+    """(what framecrc says of the first packet, ffmpeg's log with what showinfo says of the first frame)."""
+    first_packet = Output("pipe:1", ("0:V:0",), {"c": "copy", "frames:v": 1, "f": "framecrc"})
+    first_frame = Output("-", ("0:V:0",), {"vf": "showinfo", "frames:v": 1, "fps_mode": "passthrough", "f": "null"})
+    how = {"noautorotate": None, **options}
+    inputs = [source(path, how, max_pixels=None if limits is None else limits.max_pixels)]
+    outputs, kept = [first_packet, first_frame], bounds.LINES_KEPT
+    patience, flags = bounds.SILENCE_S, ("-copyts",)
+    with child(ffmpeg, inputs, outputs, flags=flags, loglevel="verbose", keep=kept, patience=patience) as running:
+        header = running.read().decode(errors="replace")
+        _, lines = running.finish()
+    return header, lines
+
+
+def _small(tags: tuple[tuple[str, str], ...]) -> set[tuple[str, str]]:
+    return {(key.lower(), value) for key, value in tags}
 
 
 def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, log: str) -> MediaInfo:
@@ -283,7 +301,7 @@ def stream_end(info: MediaInfo, index: int, *, ffmpeg: Ffmpeg) -> Fraction | Non
 
 def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg, index: int | None = None) -> Iterator[list[str]]:
     """The fields of each line that the framecrc muxer writes: stream, dts, pts, duration, size, checksum, flags."""
-    inputs = [source(info.path, {"noautorotate": None}, max_pixels=info.max_pixels)]
+    inputs = [source(info.path, info.reading, max_pixels=info.max_pixels)]
     output = Output("pipe:1", (f"0:{info.video.index if index is None else index}",), options)
     with child(ffmpeg, inputs, [output], flags=("-copyts",), patience=bounds.PAUSE_S) as running:
         for raw in running.lines():

@@ -141,6 +141,7 @@ class VideoStream:
     rate_from_header: Fraction | None = None  # frames/s
     mastering: Mastering | None = None  # HDR10's mastering display and content light level
     dynamic_metadata: bool = False  # HDR10+ or Dolby Vision
+    decoder: str | None = None  # that has to be named, where ffmpeg's own choice would drop the alpha
     tags: tuple[tuple[str, str], ...] = ()
 
 
@@ -171,6 +172,12 @@ class MediaInfo:
     tags: tuple[tuple[str, str], ...] = ()
     pictures: tuple[str, ...] = ()  # still pictures, one per frame; empty for a file of ffmpeg's
     limits: InputLimits | None = None  # that every reading of the file keeps to; None for a file of our own making
+
+    @property
+    def reading(self) -> dict[str, str | None]:
+        """Options of an input whose video is decoded: as it is stored, not turned."""
+        video = self.video
+        return {"noautorotate": None, **({f"c:{video.index}": video.decoder} if video.decoder else {})}
 
     @property
     def max_pixels(self) -> int | None:

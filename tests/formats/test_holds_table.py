@@ -47,7 +47,9 @@ def clip(
             picture[rows, columns] = checked[BOX]
         data = []
         for h, w in format.plane_shapes(WIDTH, HEIGHT):
-            plane = picture[:: HEIGHT // h, :: WIDTH // w][:h, :w] * format.peak
+            is_alpha = format.alpha and len(data) == len(format.plane_shapes(WIDTH, HEIGHT)) - 1
+            shown = 0.8 + 0.2 * picture if is_alpha else picture  # what is hardly seen would be judged as such
+            plane = shown[:: HEIGHT // h, :: WIDTH // w][:h, :w] * format.peak
             plane = plane + rng.integers(-noise, noise + 1, plane.shape) * (1 << format.depth - 8)
             data.append(np.ascontiguousarray(plane.clip(0, format.peak).round().astype(format.dtype)))
         frames.append(Planes(n, tuple(data), format))
