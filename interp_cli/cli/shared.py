@@ -143,7 +143,8 @@ limit_options = together(
 encode_options = together(
     option(
         "-c", "--codec", section=_VIDEO, type=CODEC, metavar="|".join(Codec),
-        help="Video codec.  [default: h264; hevc for more than 8 bits; what the container takes; with transparency what keeps it]",
+        help="Video codec.  [default: h264; hevc for more than 8 bits; what the container takes; with transparency "
+        "what keeps it]",
     ),
     option(
         "--crf", section=_VIDEO, type=click.FloatRange(min=0), metavar="N",

@@ -12,8 +12,8 @@ from interp_cli.errors import InputError, OutputError, UsageError
 from interp_cli.job.sequence import check_sequence, is_sequence
 from interp_cli.job.workdir import was_published
 from interp_cli.media.encoding import holds
-from interp_cli.media.images import SUFFIXES
 from interp_cli.media.mux import container_for
+from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.pictures import find_pictures
 from interp_cli.options import Codec
 from interp_cli.timeline import decimal

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from interp_cli.errors import OutputError, VfiError
 from interp_cli.job.workdir import identity, published_files
-from interp_cli.media.images import SUFFIXES
-from interp_cli.media.picture_size import picture_size
+from interp_cli.media.picture_size import SUFFIXES, picture_size
 from interp_cli.media.pictures import find_pictures
 
 _NUMBER = re.compile(r"%(?:0([1-9]\d?))?d")

@@ -11,7 +11,8 @@ from interp_cli.errors import InputError, OutputError, UsageError
 from interp_cli.job.network import make_interpolator
 from interp_cli.job.output import check_input, check_output, is_folder
 from interp_cli.job.stop import Stop
-from interp_cli.media.images import SUFFIXES, read_image, write_image
+from interp_cli.media.images import read_image, write_image
+from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.types import Color, Family, Planes
 from interp_cli.options import EngineOptions, InputLimits
 from interp_cli.progress import Progress

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from interp_cli.errors import InputError, OutputError, UsageError
 from interp_cli.media.bounds import check_size
-from interp_cli.media.picture_size import picture_size
+from interp_cli.media.picture_size import SUFFIXES, picture_size
 from interp_cli.media.types import PIXEL_FORMATS, Family, Planes
 from interp_cli.options import InputLimits
 
 _DEEP: Final = {".png", ".tif", ".tiff"}  # hold 16 bits
 _CLEAR: Final = {".png", ".tif", ".tiff", ".webp"}  # hold transparency
 _MOST_PER_PIXEL: Final = 16  # bytes in a file: an uncompressed picture of 4 samples has 8
-SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 
 
 def read_image(path: str, *, max_pixels: int = InputLimits().max_pixels) -> Planes:

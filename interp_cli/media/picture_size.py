@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})  # that vfi reads and writes
+
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323  # tags of TIFF
 _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA = 258, 262, 277, 338
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's "start of frame" markers

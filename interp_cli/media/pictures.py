@@ -14,8 +14,7 @@ import numpy as np
 
 from interp_cli.errors import InputError
 from interp_cli.media.bounds import MOST_FRAMES, check_size
-from interp_cli.media.images import SUFFIXES, read_image
-from interp_cli.media.picture_size import Samples, picture_samples, picture_size
+from interp_cli.media.picture_size import SUFFIXES, Samples, picture_samples, picture_size
 from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat, Planes, VideoStream
 from interp_cli.options import InputLimits
 from interp_cli.timeline import Timeline
@@ -141,6 +140,8 @@ def picture_info(text: str, pictures: tuple[str, ...], *, rate: Fraction, limits
 
     Its format is the least that holds each of them without loss. Raises InputError, for different sizes too.
     """
+    from interp_cli.media.images import read_image  # brings OpenCV, which most inputs do without
+
     allowed = limits or InputLimits()
     first = read_image(pictures[0], max_pixels=allowed.max_pixels)
     size, samples = _header(pictures[0], allowed)
@@ -180,6 +181,8 @@ def picture_timeline(info: MediaInfo) -> Timeline:
 
 def read_pictures(info: MediaInfo, timeline: Timeline, wanted: range) -> Iterator[Planes]:
     """The pictures with numbers `wanted`, all in the format of `info`. Raises InputError for one that does not fit."""
+    from interp_cli.media.images import read_image
+
     pixels = PIXEL_FORMATS[info.video.pix_fmt]
     for i in wanted:
         path = info.pictures[i]

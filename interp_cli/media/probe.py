@@ -21,7 +21,7 @@ from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, has
 from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
-from interp_cli.media.images import SUFFIXES
+from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.pictures import DEFAULT_RATE, find_pictures, picture_info, picture_timeline
 from interp_cli.media.types import Color, MediaInfo, VideoStream
 from interp_cli.options import InputLimits
