@@ -511,7 +511,7 @@ def test_a_network_that_is_slow_is_no_hanging_ffmpeg(
 def test_a_segment_of_too_few_frames_is_not_taken_for_done(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interp_cli.job.segments.count_frames", lambda path, *, ffmpeg: 7)
+    monkeypatch.setattr("interp_cli.job.segments.count_frames", lambda path, **how: 7)
     with pytest.raises(FfmpegError, match="7 frames of segment 0 and not 24"):
         run(job(source, tmp_path / "out.mp4"))
     assert not list(tmp_path.iterdir())
