@@ -8,7 +8,10 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
+import small_clips
+from fakes import LinearBlend
 from formats_table import Row, table
+from whole_files import use_network
 
 from interp_cli.errors import MissingToolError
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
@@ -95,6 +98,19 @@ def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for VFI_WEIGHTS with a very small network that was never trained."""
+    return small_clips.weights(tmp_path_factory.mktemp("weights") / "weights")
+
+
+@pytest.fixture
+def blending(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+    """Jobs of this process cross-fade, and need no network."""
+    monkeypatch.setenv("VFI_WEIGHTS", str(weights))
+    use_network(monkeypatch, LinearBlend())
 
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=24000/1001:d=2")

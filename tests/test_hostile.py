@@ -21,7 +21,6 @@ from pathlib import Path
 import av
 import corpus
 import pytest
-import small_clips
 from conftest import MakeClip, tool
 
 from interp_cli.cli.entry import run
@@ -41,11 +40,6 @@ from interp_cli.timeline import Timeline, make_plan
 ENDED = {ExitCode.DONE, ExitCode.USAGE, ExitCode.INPUT, ExitCode.OUTPUT, ExitCode.FFMPEG, ExitCode.STOPPED}
 ALLOWED_S = 60.0
 MOST_LINES = 20  # of stderr: notes on streams that are left out, and one error
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_clips.weights(tmp_path_factory.mktemp("hostile") / "weights")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import small_clips
-from fakes import LinearBlend
 
-from interp_cli.engine.interpolate import Interpolator
 from interp_cli.errors import FfmpegError, InterruptedBySignal, OutputError, StoppedError, VfiError, WeightsError
 from interp_cli.job import job as room
 from interp_cli.job.job import Job, prepare, run
@@ -27,6 +25,8 @@ from interp_cli.progress import Silent
 from interp_cli.timeline import Timeline, make_plan
 from interp_cli.weights import find
 
+pytestmark = pytest.mark.usefixtures("blending")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,24 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(folder: Path) -> Path:
-    return small_clips.weights(folder / "weights")
-
-
-@pytest.fixture(scope="module")
 def source(folder: Path) -> Path:
     return small_clips.clip(folder / "source.mp4", rate="25", seconds="1", size="160x90")  # smaller ones repeat frames
-
-
-@pytest.fixture(autouse=True)
-def a_known_network(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setenv("VFI_WEIGHTS", str(weights))
-
-    def blend(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, Any, str]:
-        return Interpolator(LinearBlend(), options=options), find("fast"), "cpu"
-
-    monkeypatch.setattr(room, "make_interpolator", blend)
-    monkeypatch.setattr("interp_cli.job.stills.make_interpolator", blend)
 
 
 @pytest.fixture

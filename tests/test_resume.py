@@ -41,11 +41,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(folder: Path) -> Path:
-    return small_clips.weights(folder / "weights")
-
-
-@pytest.fixture(scope="module")
 def source(folder: Path) -> Path:
     """50 frames with a cut after frame 24, where one segment ends and the next begins."""
     path = folder / "cut.mp4"

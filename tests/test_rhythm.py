@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 import small_clips
 from conftest import MakeClip
-from fakes import LinearBlend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp_cli.engine.interpolate import Interpolator
 from interp_cli.errors import UsageError
 from interp_cli.job import job as room
 from interp_cli.job.job import Job, prepare, run
@@ -26,9 +24,10 @@ from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.formats import working_format
 from interp_cli.media.probe import probe
 from interp_cli.media.types import Planes
-from interp_cli.options import Codec, EncodeOptions, EngineOptions, Rhythm
+from interp_cli.options import Codec, EncodeOptions, Rhythm
 from interp_cli.timeline import Plan, Timeline, keep_plan, make_plan
-from interp_cli.weights import find
+
+pytestmark = pytest.mark.usefixtures("blending")
 
 TICK_US = Fraction(1, 1_000_000)  # s
 # 40 frames at uneven times, in ticks of 1/90000 s: gaps of 3000 to 5499, the second after 1 s of nothing
@@ -91,7 +90,7 @@ def test_the_duration_is_the_sources_and_times_rise_strictly(source: Timeline, n
     assert plan.start == source.start
     assert all(a < b for a, b in pairwise([*times(plan), plan.duration]))
     steps = [b - a for a, b in pairwise([*times(plan), plan.duration])]
-    assert (plan.least_step, plan.greatest_step) == (min(steps), max(steps))
+    assert plan.steps == (min(steps), max(steps))
 
 
 @for_all(uneven(), factors)
@@ -139,21 +138,6 @@ def test_keep_needs_a_factor_of_two_or_more(factor: int) -> None:
 
 
 # ---- on disk
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_clips.weights(tmp_path_factory.mktemp("rhythm") / "weights")
-
-
-@pytest.fixture(autouse=True)
-def a_known_network(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setenv("VFI_WEIGHTS", str(weights))
-
-    def blend(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, Any, str]:
-        return Interpolator(LinearBlend(), options=options), find("fast"), "cpu"
-
-    monkeypatch.setattr(room, "make_interpolator", blend)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ def use_network(monkeypatch: pytest.MonkeyPatch, network: FakeNetwork, *, hold_s
         return Interpolator(network, options=options, hold_still=hold_still), find("fast"), "cpu"
 
     monkeypatch.setattr(room, "make_interpolator", make)
+    monkeypatch.setattr("interp_cli.job.stills.make_interpolator", make)
 
 
 def convert(

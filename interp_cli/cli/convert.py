@@ -92,8 +92,6 @@ def upsample(ctx: click.Context, /, **values: Any) -> int:
         raise UsageError(
             "say how many frames per second: either --fps, such as --fps 60, or --factor, such as --factor 2"
         )
-    if values["vfr"] == Rhythm.KEEP and factor is None:
-        raise UsageError("--vfr keep follows the source's own rhythm, which --fps would change: give --factor instead")
     return _convert(ctx.ensure_object(Session), values, rate=fps if factor is None else f"{factor}x")
 
 

@@ -62,7 +62,7 @@ def cut_lines(cuts: tuple[Cut, ...]) -> Iterator[str]:
 
 def plan_lines(work: Prepared) -> Iterator[str]:
     """What `--dry-run` prints."""
-    from interp_cli.job.prepare import size_text
+    from interp_cli.job.notes import notes_of, size_text
 
     plan = work.plan
     yield from source_lines(work.info, work.stored)
@@ -81,7 +81,7 @@ def plan_lines(work: Prepared) -> Iterator[str]:
     yield f"disk      about {size_text(work.disk_bytes)} while it runs (an estimate)"
     yield f"weights   {work.weights.name} (sha256 {work.weights.sha256[:12]})"
     yield f"ffmpeg    {click.format_filename(work.ffmpeg.path)} {'.'.join(map(str, work.ffmpeg.version))}"
-    for note in work.notes():
+    for note in notes_of(work):
         yield f"note      {note}"
 
 

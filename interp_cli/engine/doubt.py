@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp_cli.engine.planes import FULL, Frames, regrid
+from interp_cli.engine.planes import FULL, Frames, regrid, stack
 from interp_cli.model.network import Synthesis
 from interp_cli.model.warp import warp
 
@@ -48,14 +48,11 @@ def second_thoughts(
     if not bool((own > least).any()):
         return made
     out = []
-    for n, one in enumerate(made.each()):
-        ends = _Ends(_one(frames0, n), _one(frames1, n), None if fine is None else (fine[0][n:][:1], fine[1][n:][:1]))
+    for n, (one, left, right) in enumerate(zip(made.each(), frames0.each(), frames1.each(), strict=True)):
+        ends = _Ends(left, right, None if fine is None else (fine[0][n : n + 1], fine[1][n : n + 1]))
         motion = _most_of(s.F_t1[n] - s.F_t0[n], scale)
         out.append(_rethought(one, own[n : n + 1], ends, motion, t=float(t[n]), least=least))
-    if len(out) == 1:
-        return out[0]
-    chroma = [one.chroma for one in out if one.chroma is not None]
-    return Frames(torch.cat([one.full for one in out]), torch.cat(chroma) if chroma else None, made.format)
+    return stack(out)
 
 
 class _Ends:
@@ -151,8 +148,3 @@ def _seen(x: Tensor) -> Tensor:
 
 def _enlarged(weight: Tensor, pitch: tuple[int, int], like: Tensor) -> Tensor:
     return regrid(weight, SEEN_AT, pitch)[..., : like.shape[-2], : like.shape[-1]]
-
-
-def _one(frames: Frames, n: int) -> Frames:
-    chroma = None if frames.chroma is None else frames.chroma[n : n + 1]
-    return Frames(frames.full[n : n + 1], chroma, frames.format)

@@ -48,8 +48,8 @@ def check_mode(targets: Iterable[Target], mode: Mode, *, any_t: bool = True) -> 
 
 def level(t: Fraction) -> int:
     """n of t = k / 2 ** n in lowest terms. Raises UsageError where there is none, or more than 6."""
-    n = t.denominator.bit_length() - 1
-    if t.denominator != 1 << n or n > MOST_LEVELS:
+    n = _depth(t)
+    if n is None:
         raise UsageError(
             f"bisection cannot reach the time {t} between two frames (only k/2, k/4 ... k/{1 << MOST_LEVELS}); "
             "use --mode direct, or a factor of 2, 4 or 8"
@@ -59,10 +59,12 @@ def level(t: Fraction) -> int:
 
 def nearest(t: Fraction) -> Fraction:
     """`t` in (0, 1) itself where bisection reaches it, else the nearest k/16 in between: finer ones cost too much."""
-    n = t.denominator
-    if n & (n - 1) == 0 and n <= 1 << MOST_LEVELS:
-        return t
-    return Fraction(min(max(1, round(t * 16)), 15), 16)
+    return t if _depth(t) is not None else Fraction(min(max(1, round(t * 16)), 15), 16)
+
+
+def _depth(t: Fraction) -> int | None:
+    n = t.denominator.bit_length() - 1
+    return n if t.denominator == 1 << n and n <= MOST_LEVELS else None
 
 
 def levels(times: Iterable[Fraction]) -> tuple[tuple[Step, ...], ...]:

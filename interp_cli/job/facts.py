@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import interp_cli
+from interp_cli.job.notes import notes_of
 from interp_cli.job.prepare import Prepared
 from interp_cli.job.scenes import Cut
 from interp_cli.media.mux import Fate
@@ -97,7 +98,7 @@ def plan_facts(work: Prepared) -> dict[str, Any]:
             "description": work.encoding.description,
         },
         "disk_bytes_estimate": work.disk_bytes,
-        "notes": work.notes(),
+        "notes": notes_of(work),
         "weights": {"name": work.weights.name, "sha256": work.weights.sha256},
         "ffmpeg": {"path": work.ffmpeg.path, "version": work.ffmpeg.version_text, "origin": work.ffmpeg.origin},
         "vfi": interp_cli.__version__,

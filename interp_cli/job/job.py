@@ -17,6 +17,7 @@ from interp_cli.job.facts import exact, stream_facts
 from interp_cli.job.faults import outside_faults
 from interp_cli.job.key import check_unchanged, key_of, stored
 from interp_cli.job.network import device_text, make_interpolator
+from interp_cli.job.notes import notes_of
 from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
 from interp_cli.job.scenes import Cut, cuts_of, write_table
@@ -24,7 +25,7 @@ from interp_cli.job.segments import make_segments
 from interp_cli.job.sequence import check_frames, make_folder_of, publish_frames
 from interp_cli.job.stop import Stop
 from interp_cli.job.workdir import WorkDirectory, work_directory
-from interp_cli.media.mux import Fate, mux
+from interp_cli.media.mux import Fate, clock_zero, mux
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.rendering import PICTURES, render
 from interp_cli.progress import Progress, Silent
@@ -125,7 +126,7 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
     if place.published:
         progress.note("an earlier run had finished all but the tidying up")
         return _result(work, place, begun, device="none", entry=work.weights)
-    for note in work.notes():
+    for note in notes_of(work):
         progress.note(note)
     with stop.deferred():
         interpolator, entry, device = make_interpolator(work.job.engine, note=progress.note)
@@ -220,20 +221,16 @@ def _misplaced(timeline: Timeline, plan: Plan, rounding: Fraction) -> str | None
 def _check(work: Prepared, finished: Path) -> None:
     """Read the finished file again and compare it with the plan. Raises VfiError: a difference is a bug."""
     timeline = scan(probe(str(finished), ffmpeg=work.ffmpeg), ffmpeg=work.ffmpeg)
-    plan, frame = work.plan, work.plan.greatest_step
+    plan, frame = work.plan, work.plan.steps[1]
     rounding = Fraction(1, 1000) + timeline.time_base  # Matroska has 1 ms
     wrong = []
     if len(timeline) != plan.frames:
         wrong.append(f"it has {len(timeline)} frames and not {plan.frames}")
     elif late := _misplaced(timeline, plan, rounding):
         wrong.append(late)
-    if work.rendering is not None:
-        zero = work.part.start
-    else:
-        zero = (
-            work.trim[0] if work.trim else min(max(work.info.start, Fraction(0)), work.part.start)
-        )  # what mux makes 0
-    first = (work.part.start - zero) * work.job.slow
+    start = work.part.start
+    zero = start if work.rendering is not None else clock_zero(work.info, video_start=start, trim=work.trim)
+    first = (start - zero) * work.job.slow
     # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by some 20 ms;
     # MPEG-TS, whose decoding times cannot be negative, by the frames that B-frames are put off.
     if not -rounding <= timeline.start - first <= max(Fraction(1, 10), 4 * frame):

@@ -15,7 +15,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import interp_cli
 from interp_cli.errors import InputError, OutputError
-from interp_cli.job.prepare import Identity, Job, Prepared
+from interp_cli.job.identity import Identity
+from interp_cli.job.prepare import Job, Prepared
 from interp_cli.media.fields import deinterlacer
 
 _ELSEWHERE = {

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import shutil
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from interp_cli.errors import InputError, UsageError
+from interp_cli.errors import UsageError
+from interp_cli.job.identity import Identity, identity_of
 from interp_cli.job.output import check_input, check_output, container_of, is_folder, result_path
 from interp_cli.job.scenes import check_table, read_cuts
-from interp_cli.job.sequence import existing_frames, frame_path
+from interp_cli.job.sequence import frame_path
 from interp_cli.media.animation import gif_rate, plays_of
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
 from interp_cli.media.mux import Fate, stream_fates
-from interp_cli.media.pictures import find_pictures, missing_numbers
 from interp_cli.media.probe import probe, scan
-from interp_cli.media.rendering import RENDERED, Rendering, choose_rendering
+from interp_cli.media.rendering import Rendering, choose_rendering
+from interp_cli.media.streams import RENDERED
 from interp_cli.media.types import MediaInfo
 from interp_cli.options import (
     AudioInSlowMotion,
@@ -38,8 +36,6 @@ from interp_cli.timeline import FINEST_TICK, Plan, Rate, Timeline, decimal, keep
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
 
-_END = 1 << 20  # bytes
-_END_OF_PICTURE = 1 << 12  # bytes: there may be very many
 _TICK = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "mpegts": Fraction(1, 90_000)}  # s
 _BITS_PER_PIXEL = {  # of usual footage at the default quality: for an estimate of disk space, no more
     Codec.H264: 0.20,
@@ -77,44 +73,6 @@ class Job:
     scenes_out: str | None = None  # where the cuts are written
     limits: InputLimits = field(default_factory=InputLimits)
     ffmpeg: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """By what an input is known again."""
-
-    size: int  # bytes
-    mtime_ns: int
-    ends_sha256: str  # of its first and last MiB; of pictures, their names and the first and last 4 KiB of each
-    listing: str = ""  # of pictures: sha256 of all names, sizes and times
-
-    @classmethod
-    def of(cls, path: str, *, content: bool = True) -> Identity:
-        """That of a file, or of pictures; without `content` only by sizes and times. Raises OSError."""
-        if (pictures := find_pictures(path)) is not None:
-            return cls._of_pictures(pictures, content=content)
-        with Path(path).open("rb") as file:
-            facts = os.fstat(file.fileno())
-            digest = hashlib.sha256()
-            if content:
-                digest.update(file.read(_END))
-                file.seek(max(0, facts.st_size - _END))
-                digest.update(file.read(_END))
-        return cls(size=facts.st_size, mtime_ns=facts.st_mtime_ns, ends_sha256=digest.hexdigest())
-
-    @classmethod
-    def _of_pictures(cls, pictures: tuple[str, ...], *, content: bool) -> Identity:
-        digest, listing, size, latest = hashlib.sha256(), hashlib.sha256(), 0, 0
-        for path in pictures:
-            facts, name = os.stat(path), os.fsencode(os.path.basename(path))  # noqa: PTH116, PTH119 - many files
-            listing.update(b"%s\0%d %d\0" % (name, facts.st_size, facts.st_mtime_ns))
-            size, latest = size + facts.st_size, max(latest, facts.st_mtime_ns)
-            if content:
-                with Path(path).open("rb") as file:
-                    digest.update(name + b"\0" + file.read(_END_OF_PICTURE))
-                    file.seek(max(0, facts.st_size - _END_OF_PICTURE))
-                    digest.update(file.read(_END_OF_PICTURE))
-        return cls(size=size, mtime_ns=latest, ends_sha256=digest.hexdigest(), listing=listing.hexdigest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,64 +125,6 @@ class Prepared:
         copied = self.identity.size if self.info.others else 0
         return int(2 * bits / 8) + copied
 
-    def notes(self) -> list[str]:
-        """What the user should know before the work begins, as sentences."""
-        said = [*self._picture_notes(), *self.encoding.notes]
-        if self.rate.snapped_from is not None:
-            said.append(f"--fps {self.rate.snapped_from} is taken as {self.rate.value} frames per second")
-        source = self.source_rate
-        if self.job.slow == 1 and self.rate.value <= source:
-            fewer = "no more" if self.rate.value == source else "fewer"
-            said.append(f"{decimal(self.rate.value)} frames per second is {fewer} than the source's {decimal(source)}")
-        if self.job.vfr is Rhythm.KEEP:
-            kept = f"the source's own rhythm is kept, with {self.plan.factor} frames for each of its"
-            said.append(kept if self.plan.factor else "the source's rate is constant, so --vfr keep changes nothing")
-        elif not self.part.is_cfr:
-            said.append("the source's frames are not equally spaced; those of the result are (--vfr keep: neither are)")
-        for fate in self.fates:
-            if fate.action == "convert":
-                said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
-            elif fate.action == "drop":
-                said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
-        said += self._of_fields()
-        place = self.output.parent if self.output.parent.is_dir() else self.output.parent.parent
-        free = shutil.disk_usage(place).free
-        if free < self.disk_bytes:
-            need, have = size_text(self.disk_bytes), size_text(free)
-            said.append(f"the work may need about {need} of disk space (an estimate), and {have} are free")
-        return said
-
-    def _picture_notes(self) -> list[str]:
-        """What pictures leave unsaid, and what stays beside new ones."""
-        said = []
-        if self.info.pictures and self.job.picture_rate is None:
-            shown = decimal(self.timeline.rate)
-            said.append(f"pictures have no rate: {shown} frames per second are assumed; give --input-fps if it is not")
-        if gaps := missing_numbers(self.info.pictures):
-            are = "1 number is" if gaps == 1 else f"{gaps} numbers are"
-            said.append(
-                f"{are} missing between the pictures of {self.job.input}: they are taken as one after the other"
-            )
-        if self.container == "image2":
-            ours = {frame_path(self.output, n) for n in range(self.plan.frames)}
-            if stale := [path for path in existing_frames(self.output) if path not in ours]:
-                said.append(
-                    f"{len(stale)} older pictures, such as {stale[0]}, are not replaced and stay beside the new"
-                )
-        return said
-
-    def _of_fields(self) -> list[str]:
-        if not is_interlaced(self.info.video):
-            return []
-        if self.fields:
-            become = f"its fields become {decimal(self.timeline.rate)} whole frames per second (bwdif)"
-            return [
-                f"{self.info.path} is interlaced: {become}, from which all else is made; --deinterlace off keeps it"
-            ]
-        reason = cannot_deinterlace(self.info.video) if self.job.deinterlace is Deinterlace.AUTO else None
-        why = f" ({reason})" if reason else ""
-        return [f"{self.info.path} is interlaced: its frames are used as they are{why}, which may show combs"]
-
 
 def prepare(job: Job) -> Prepared:
     """Look at the input and decide everything. Nothing is written and nothing decoded; torch is not needed.
@@ -238,7 +138,7 @@ def prepare(job: Job) -> Prepared:
         container_of(job.output, job.format)
     weights = find_weights(job.engine.model)
     ffmpeg = find_ffmpeg(job.ffmpeg)
-    identity = _identity(job.input)
+    identity = identity_of(job.input)
     info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits, picture_rate=job.picture_rate)
     whole = scan(info, ffmpeg=ffmpeg)
     fields = _takes_fields(job, info)
@@ -248,7 +148,7 @@ def prepare(job: Job) -> Prepared:
     output, container, rate, said = _result_of(job, rate)
     check_output(output, **checks)
     plan = _plan(job, part if job.slow == 1 else part.stretched(job.slow), rate, fields=fields)
-    check_rhythm(plan, container, output)
+    _check_rhythm(plan, container, output)
     if job.engine.mode is Mode.BISECT:
         from interp_cli.engine.levels import check_mode
 
@@ -302,16 +202,17 @@ def _frames_per_gap(job: Job) -> int:
     return int(job.slow)
 
 
-def check_rhythm(plan: Plan, container: str, output: Path) -> None:
+def _check_rhythm(plan: Plan, container: str, output: Path) -> None:
     """Raises UsageError when a file of `container` (ffmpeg's muxer name) cannot show frames when `plan` says."""
     if plan.factor is None:
         return
     if container == "avi" or container in RENDERED:
         kind = {"avi": "an AVI file", "image2": "a row of pictures"}.get(container, f"a {container.upper()} file")
         raise UsageError(f"{kind} such as {output} has one rate: with --vfr keep name it .mp4, .mov, .mkv or .nut")
-    if plan.least_step < _TICK.get(container, FINEST_TICK):
+    least, _ = plan.steps
+    if least < _TICK.get(container, FINEST_TICK):
         raise UsageError(
-            f"some frames are nearer to each other than a {output.suffix} file can tell ({decimal(plan.least_step, 6)}"
+            f"some frames are nearer to each other than a {output.suffix} file can tell ({decimal(least, 6)}"
             f" s): name the output .mp4 or .nut, or give a smaller --factor"
         )
 
@@ -359,20 +260,3 @@ def _how(
     upright = replace(info, video=replace(info.video, rotation=0))  # the last step turns the picture
     encoding = choose_encoding(upright, EncodeOptions(codec=Codec.FFV1), container="nut", ffmpeg=ffmpeg)
     return replace(encoding, description=last.description, notes=(*encoding.notes, *last.notes)), last
-
-
-def _identity(path: str) -> Identity:
-    try:
-        return Identity.of(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
-
-
-def size_text(count: int) -> str:
-    """A number of bytes for people: "1.5 GB"."""
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

@@ -9,14 +9,12 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shlex
 import shutil
-import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,19 +22,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from interp_cli.errors import InterruptedBySignal, OutputError, StoppedError, VfiError
+from interp_cli.errors import InterruptedBySignal, OutputError, VfiError
 from interp_cli.job.faults import outside_faults
+from interp_cli.job.lock import LOCK, own_folder
 from interp_cli.job.stop import Stop
 from interp_cli.weights import sha256_of
 
-JOB, DONE, LOCK = "job.json", "done.jsonl", "lock"
+JOB, DONE = "job.json", "done.jsonl"
 _LONGEST_NAME = 255  # bytes, of nearly every file system
 _OURS = re.compile(
     r"job\.json(\.tmp)?|done\.jsonl|(segment|part)-\d+\.nut|result\.\w+|segments\.ffconcat|chapters\.ffmetadata"
     r"|palette\.png|pictures"
 )
 _SHOWN = 3  # differences of a key
-_TRIES = 50  # while other vfis come and go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +84,7 @@ class WorkDirectory:
             os.sync()
         with finished[-1].open("rb+") as file:
             os.fsync(file.fileno())
-        self._record({"published": identity(finished[-1]), "files": [identity(path) for path in finished[:-1]]})
+        self._record({"published": inode_of(finished[-1]), "files": [inode_of(path) for path in finished[:-1]]})
 
     def _record(self, line: Mapping[str, Any]) -> None:
         with (self.folder / DONE).open("a", encoding="utf-8") as file:
@@ -175,7 +173,8 @@ def work_directory(
     stop.before_the_end.append(leave_unfinished)
     try:
         with stop.deferred():
-            work = _own_folder(place_of(output))
+            folder = place_of(output)
+            work = WorkDirectory(folder, own_folder(folder))
             settled = not (work.folder / DONE).exists()
             with outside_faults(output, work.folder):
                 other = _taken_over(work, last or output, job=job, key=key, fresh=fresh, stop=stop)
@@ -229,7 +228,7 @@ def published_files(output: Path) -> list[list[int]]:
 
 
 def _is_published(lines: Iterable[dict[str, Any]], output: Path) -> bool:
-    mine = identity(output)
+    mine = inode_of(output)
     return mine is not None and any(line.get("published") == mine for line in lines)
 
 
@@ -276,60 +275,6 @@ def _how_to_go_on(work: WorkDirectory, segments: int, *, fresh: bool) -> str:
     return f"{held}; to go on, give {again}, or vfi resume {shlex.quote(str(work.folder))}"
 
 
-def _own_folder(folder: Path) -> WorkDirectory:
-    """That of `folder`, made if need be, and locked. Raises OutputError."""
-    for _ in range(_TRIES):
-        lock = _open_lock(folder)
-        if lock is None:
-            continue
-        if not _lock(lock):
-            lock.close()
-            raise OutputError(f"another vfi is making that file, in {folder}: wait for it, or choose another with -o")
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat()):
-                return WorkDirectory(folder, lock)
-        lock.close()  # it was removed with the directory, by the vfi that held it until now
-    raise OutputError(f"{folder} comes and goes: is another vfi making the same file again and again?")
-
-
-def _open_lock(folder: Path) -> IO[bytes] | None:
-    """The lock of `folder`, which is made if need be; None if another vfi removed it in between."""
-    try:
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        facts = folder.lstat()
-        if not stat.S_ISDIR(facts.st_mode) or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
-            raise OutputError(f"{folder} is in the way and not vfi's: remove it, or choose another name with -o")
-        return (folder / LOCK).open("a+b")
-    except OSError as error:
-        if isinstance(error, FileNotFoundError) and folder.parent.is_dir() and os.access(folder.parent, os.W_OK):
-            return None
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            with suppress(OSError):
-                folder.rmdir()
-            raise StoppedError(f"the disk that holds {folder.parent.absolute()} is full: make room") from error
-        message = f"the folder {folder.parent} cannot be written to ({error.strerror}): choose another with -o"
-        raise OutputError(message) from error
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Whether the lock is ours now. It is let go of when the file is closed, or its process ends."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks: better to work than to refuse
-        return sys.platform != "win32"
-    return True
-
-
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -341,7 +286,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield value
 
 
-def identity(path: Path) -> list[int] | None:
+def inode_of(path: Path) -> list[int] | None:
     """What stays of a file when it is renamed or linked; None where there is none."""
     try:
         facts = path.lstat()

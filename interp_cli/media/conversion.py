@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from interp_cli.media.formats import working_format
-from interp_cli.media.types import HD_LINES, PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
+from interp_cli.media.types import HD_LINES, PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat, VideoStream
 
 _EVEN_ONLY = {"libx264", "libx265", "libsvtav1", "prores_ks"}  # refuse odd sizes where chroma is subsampled
 _SCALE_NAMES = {  # as the scale filter calls the matrices that it knows
@@ -33,8 +33,7 @@ def conversion(
         filters.append(f"setparams=range=tv:colorspace=bt709:{labels}")  # newer ffmpegs label by frame
         notes.append(f"RGB becomes {pix_fmt} (bt709), for {encoder} is played as YUV: choose -c ffv1 to keep RGB")
     elif target.family is Family.RGB and source.family is not Family.RGB:
-        matrix = _SCALE_NAMES.get(color.matrix or "", "bt709" if info.video.height >= HD_LINES else "smpte170m")
-        given = f"in_color_matrix={matrix}:in_range={color.range or 'tv'}:out_range=pc"
+        given = f"in_color_matrix={scale_matrix(info.video)}:in_range={color.range or 'tv'}:out_range=pc"
         filters.append(f"scale={given}:flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact")
         filters.append("setparams=range=pc:colorspace=gbr")
         color = replace(color, range="pc", matrix="gbr", location=None)
@@ -58,6 +57,11 @@ def conversion(
         filters.append(f"crop=trunc(iw/{1 << sx})*{1 << sx}:trunc(ih/{1 << sy})*{1 << sy}:0:0")
         notes.append(f"the odd last row or column is left out: {encoder} needs even sizes in {pix_fmt}; ffv1 does not")
     return tuple(filters), color, tuple(notes)
+
+
+def scale_matrix(video: VideoStream) -> str:
+    """The matrix of `video` as the scale filter calls it; where the file does not say, the one that players take."""
+    return _SCALE_NAMES.get(video.color.matrix or "", "bt709" if video.height >= HD_LINES else "smpte170m")
 
 
 _OPTION_NAMES = {"gbr": "rgb"}, {"bt470m": "gamma22", "bt470bg": "gamma28"}  # where options are called otherwise

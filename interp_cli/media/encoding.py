@@ -11,6 +11,7 @@ from interp_cli.media.conversion import color_options, conversion
 from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import mastering_options
+from interp_cli.media.streams import RENDERED
 from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
 from interp_cli.options import Codec, EncodeOptions
 
@@ -31,8 +32,10 @@ _HOLDS = {  # what the muxers write and players find in such files
     "avi": frozenset({Codec.H264, Codec.FFV1}),
     "nut": _ANY,
     "mpegts": frozenset({Codec.H264, Codec.HEVC}),
-    **dict.fromkeys(("gif", "apng", "yuv4mpegpipe"), frozenset()),  # made of finished frames: see rendering.py
+    **dict.fromkeys(RENDERED, frozenset()),
 }
+# The default for sources with alpha, where the usual default has none.
+_KEEPS_ALPHA = {"mov": Codec.PRORES, "matroska": Codec.FFV1, "nut": Codec.FFV1}
 # Quality that is hard to tell from the source; each codec's scale is its own. x265's 18 and x264's 16 reach about the
 # same quality, VP9's and AV1's 0-63 scale reaches it near 20 and 22.
 _CRF = {"libx264": "16", "libx265": "18", "libsvtav1": "22", "libaom-av1": "20", "libvpx-vp9": "20"}
@@ -178,9 +181,6 @@ def _default_codec(source: PixelFormat, container: str, ffmpeg: Ffmpeg) -> Codec
     if source.alpha and (kept := _KEEPS_ALPHA.get(container)) and encoder_formats(ffmpeg, _ENCODERS[kept][0]):
         return kept
     return Codec.H264 if source.depth == 8 or container == "avi" else Codec.HEVC
-
-
-_KEEPS_ALPHA = {"mov": Codec.PRORES, "matroska": Codec.FFV1, "nut": Codec.FFV1}
 
 
 def _vp9_shows(pix_fmt: str, container: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -89,17 +90,18 @@ def _light(mastering: Mastering) -> str:
 
 def _whole(mastering: Mastering) -> str:
     """In the integer units of ST 2086, for x264 and x265."""
-    points, (least, most) = _points(mastering, _CHROMATICITY)
-    return f"{points}L({round(most * _LUMINANCE)},{round(least * _LUMINANCE)})"
+    return _screen(mastering, lambda value, units: str(round(value * units)))
 
 
 def _decimal(mastering: Mastering) -> str:
     """In decimal fractions, for SVT-AV1, which rounds them to the units of AV1."""
-    red, green, blue, white = (f"({float(x):.6f},{float(y):.6f})" for x, y in mastering.primaries or ())
-    least, most = mastering.luminance or (0, 0)
-    return f"G{green}B{blue}R{red}WP{white}L({float(most):.6f},{float(least):.6f})"
+    return _screen(mastering, lambda value, units: f"{float(value):.6f}")
 
 
-def _points(mastering: Mastering, units: int) -> tuple[str, tuple[Fraction, Fraction]]:
-    red, green, blue, white = (f"({round(x * units)},{round(y * units)})" for x, y in mastering.primaries or ())
-    return f"G{green}B{blue}R{red}WP{white}", mastering.luminance or (Fraction(0), Fraction(0))
+def _screen(mastering: Mastering, write: Callable[[Fraction, int], str]) -> str:
+    """The display, each number as `write` puts it, which is told how many units of ST 2086 make one."""
+    assert mastering.primaries is not None
+    assert mastering.luminance is not None
+    red, green, blue, white = (",".join(write(v, _CHROMATICITY) for v in point) for point in mastering.primaries)
+    least, most = (write(v, _LUMINANCE) for v in mastering.luminance)
+    return f"G({green})B({blue})R({red})WP({white})L({most},{least})"

@@ -18,7 +18,7 @@ from interp_cli.media.streams import Fate, container_for, stream_fates
 from interp_cli.media.types import Family, MediaInfo, VideoStream
 from interp_cli.timeline import Plan
 
-__all__ = ["Fate", "container_for", "mux", "stream_fates"]
+__all__ = ["Fate", "clock_zero", "container_for", "mux", "stream_fates"]
 
 _ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
     "aac": {"c": "aac", "b": "256k"},
@@ -61,7 +61,7 @@ def mux(
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
-    zero = trim[0] if trim else min(video_start, max(info.start, Fraction(0)))  # sound may start just below 0
+    zero = clock_zero(info, video_start=video_start, trim=trim)
     plan = _Plan(
         info=info,
         container=container,
@@ -90,6 +90,11 @@ def mux(
     finally:
         listing.unlink(missing_ok=True)
         chapters.unlink(missing_ok=True)
+
+
+def clock_zero(info: MediaInfo, *, video_start: Fraction, trim: tuple[Fraction, Fraction] | None) -> Fraction:
+    """The time on the source's clock, s, that is 0 in the new file: its earliest, or where the part begins."""
+    return trim[0] if trim else min(video_start, max(info.start, Fraction(0)))  # sound may start just below 0
 
 
 def concat_list(

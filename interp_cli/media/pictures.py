@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from interp_cli.options import InputLimits
 from interp_cli.timeline import Timeline
 
 DEFAULT_RATE: Final = Fraction(24)  # frames/s: what renderers and animators mean if they say nothing
-_NUMBER = re.compile(r"%(?:0([1-9]\d?))?d")
+NUMBER: Final = re.compile(r"%(?:0([1-9]\d?))?d")  # in the name of a pattern; group 1: its digits at the least
 _CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".tif": "tiff"}
 _FLOAT_SUFFIXES: Final = {".exr", ".hdr", ".pfm"}
 
@@ -42,7 +42,7 @@ def find_pictures(text: str) -> tuple[str, ...] | None:
             return None
     except (OSError, ValueError):
         return None
-    if _NUMBER.search(place.name):
+    if NUMBER.search(place.name):
         return _numbered(text)
     if glob.has_magic(text):
         return _globbed(text)
@@ -65,10 +65,10 @@ def _in_folder(text: str) -> tuple[str, ...]:
 
 def _numbered(text: str) -> tuple[str, ...]:
     place = Path(text)
-    if len(_NUMBER.findall(place.name)) > 1:
+    if len(NUMBER.findall(place.name)) > 1:
         raise InputError(f"{text} has more than one number in its name: give one %d, or a glob in quotes")
-    before, after = (part.replace("%%", "%") for part in (_NUMBER.split(place.name)[0], _NUMBER.split(place.name)[-1]))
-    width = int(_NUMBER.findall(place.name)[0] or 0)
+    before, digits, after = NUMBER.split(place.name)
+    before, after, width = before.replace("%%", "%"), after.replace("%%", "%"), int(digits or 0)
     found = []
     if place.parent.is_dir():
         shape = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
@@ -98,7 +98,7 @@ def _known(text: str, found: list[str]) -> tuple[str, ...]:
     return _in_order(text, found)
 
 
-def _refuse_floats(text: str, found: Iterator[Path] | list[Path] | map[Path]) -> None:
+def _refuse_floats(text: str, found: Iterable[Path]) -> None:
     for path in found:
         if path.suffix.lower() in _FLOAT_SUFFIXES:
             advice = f"convert it first, such as with ffmpeg -apply_trc iec61966_2_1 -i {path.name} {path.stem}.tiff"
@@ -107,7 +107,7 @@ def _refuse_floats(text: str, found: Iterator[Path] | list[Path] | map[Path]) ->
             )
 
 
-def _in_order(text: str, found: Iterator[str] | list[str] | map[str]) -> tuple[str, ...]:
+def _in_order(text: str, found: Iterable[str]) -> tuple[str, ...]:
     pictures = sorted(found, key=lambda path: (_natural(path), path))
     if len(pictures) > MOST_FRAMES:
         raise InputError(f"{text} means {len(pictures)} pictures, and {MOST_FRAMES} are possible: give fewer")
@@ -129,7 +129,7 @@ def missing_numbers(pictures: tuple[str, ...]) -> int:
             return 0
         numbers.append(int(found[-1]))
     steps = [b - a for a, b in pairwise(numbers)]
-    return sum(step - 1 for step in steps) if steps and min(steps) > 0 and min(steps) == 1 else 0
+    return sum(step - 1 for step in steps) if steps and min(steps) == 1 else 0
 
 
 # ---- what they are

@@ -13,20 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from interp_cli.errors import MissingToolError, UsageError
+from interp_cli.media.conversion import scale_matrix
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, has_encoder, run
 from interp_cli.media.formats import working_format
 from interp_cli.media.mux import concat_list
-from interp_cli.media.types import HD_LINES, Family, MediaInfo, PixelFormat
+from interp_cli.media.types import Family, MediaInfo, PixelFormat
 from interp_cli.options import EncodeOptions
 
-RENDERED: Final = frozenset({"image2", "gif", "apng", "yuv4mpegpipe"})  # muxers of containers that are made here
 _ENCODERS: Final = {
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".tif": "tiff", ".tiff": "tiff",
     "gif": "gif", "apng": "apng", "yuv4mpegpipe": "wrapped_avframe",
-}  # fmt: skip
-_MATRICES: Final = {  # as the scale filter calls those that it knows
-    "bt709": "bt709", "fcc": "fcc", "bt470bg": "bt470", "smpte170m": "smpte170m", "smpte240m": "smpte240m",
-    "bt2020nc": "bt2020", "bt2020c": "bt2020",
 }  # fmt: skip
 _EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 _TURNS: Final = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
@@ -142,9 +138,7 @@ def _y4m_format(source: PixelFormat) -> tuple[str, list[str]]:
 
 def _conversion(info: MediaInfo, source: PixelFormat, pix_fmt: str) -> tuple[str, ...]:
     """Filters to `pix_fmt` that read and write the right matrix and range; only `format` where nothing changes."""
-    color, height = info.video.color, info.video.height
-    unlabelled = "bt709" if height >= HD_LINES else "smpte170m"
-    matrix = _MATRICES.get(color.matrix or "", unlabelled)
+    color, matrix = info.video.color, scale_matrix(info.video)
     if source.family is Family.YUV:
         given = f"in_color_matrix={matrix}:in_range={color.range or 'tv'}"
     else:

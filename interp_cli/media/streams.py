@@ -27,7 +27,7 @@ _FORMATS = {  # what -f takes: ffmpeg's muxer names, and what people call them
     "mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe",
 }  # fmt: skip
 _NAMES = {"matroska": "mkv", "mpegts": "MPEG-TS", "gif": "GIF", "apng": "APNG", "yuv4mpegpipe": "y4m"}
-_PICTURES_ALONE = frozenset({"gif", "apng", "yuv4mpegpipe", "image2"})  # have no other streams
+RENDERED = frozenset({"image2", "gif", "apng", "yuv4mpegpipe"})  # pictures alone, made in a last step: see rendering.py
 
 _PCM = frozenset(f"pcm_{k}{e}" for k in ("s16", "s24", "s32", "f32", "f64") for e in ("le", "be")) | {"pcm_u8"}
 _AUDIO: dict[str, tuple[frozenset[str], str]] = {  # what each container takes as it is, and what the rest becomes
@@ -107,7 +107,7 @@ def stream_fates(
 
     `slow` is the factor by which time is stretched, `slow_audio` what that does to sound, `audio` False is --no-audio.
     """
-    if container in _PICTURES_ALONE:
+    if container in RENDERED:
         what = "pictures" if container == "image2" else f"{_name(container)} files"
         return tuple(_drop(stream, f"{what} cannot hold any {stream.kind}") for stream in info.others)
     fates = []

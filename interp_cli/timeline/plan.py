@@ -98,20 +98,12 @@ class Plan:
         return self.pts(n) * self.base
 
     @property
-    def least_step(self) -> Fraction:
-        """The shortest time from one output frame to the next, s."""
+    def steps(self) -> tuple[Fraction, Fraction]:
+        """The shortest and the longest time from one output frame to the next, s."""
         if self.factor is None:
-            return self.base
-        edges = (*self.source.pts, self.source.end_pts)
-        return min(b - a for a, b in pairwise(edges)) * self.base
-
-    @property
-    def greatest_step(self) -> Fraction:
-        """The longest time from one output frame to the next, s."""
-        if self.factor is None:
-            return self.base
-        edges = (*self.source.pts, self.source.end_pts)
-        return max(b - a for a, b in pairwise(edges)) * self.base
+            return self.base, self.base
+        gaps = [b - a for a, b in pairwise((*self.source.pts, self.source.end_pts))]
+        return min(gaps) * self.base, max(gaps) * self.base
 
     @property
     def duration(self) -> Fraction:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import small_clips
 from conftest import MakeClip, Proved, tool
 from fakes import FakeNetwork, LinearBlend, Lively
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from whole_files import convert, use_network
 
 from interp_cli.engine import making
 from interp_cli.engine.interpolate import Interpolator
+from interp_cli.job.notes import notes_of
 from interp_cli.job.prepare import Job, prepare
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.probe import probe
@@ -26,11 +26,6 @@ from interp_cli.timeline import Target
 WIDTH, HEIGHT, COUNT, SPEED = 96, 64, 8, 3  # px, frames, px per frame
 RED, GREY = np.array([220, 40, 30]), 128
 Array = NDArray[Any]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_clips.weights(tmp_path_factory.mktemp("weights") / "weights")
 
 
 @pytest.fixture(autouse=True)
@@ -235,7 +230,7 @@ def test_what_cannot_be_kept_is_said(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_pa
     clip = source(make_clip, "in.mov", *PNG)
     for ending, said in (("mp4", True), ("ts", True), ("avi", True), ("mov", False), ("mkv", False), ("webm", False)):
         work = prepare(Job(input=str(clip), output=str(tmp_path / f"o.{ending}"), rate="2x", ffmpeg=ffmpeg.path))
-        assert any("transparency is dropped" in note for note in work.notes()) is said, ending
+        assert any("transparency is dropped" in note for note in notes_of(work)) is said, ending
 
 
 def test_a_resumed_webm_with_alpha_has_the_same_bytes(

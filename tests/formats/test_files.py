@@ -5,7 +5,6 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,40 +15,22 @@ import numpy as np
 import pytest
 import small_clips
 from conftest import Proved, tool
-from fakes import LinearBlend
 
-from interp_cli.engine.interpolate import Interpolator
 from interp_cli.errors import InputError, OutputError, UsageError
 from interp_cli.job import job as room
+from interp_cli.job.identity import Identity
 from interp_cli.job.job import Job, prepare, run
+from interp_cli.job.notes import notes_of
 from interp_cli.job.output import result_path
-from interp_cli.job.prepare import Identity
 from interp_cli.media.animation import gif_rate
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.picture_size import picture_samples
 from interp_cli.media.pictures import find_pictures, missing_numbers
 from interp_cli.media.probe import probe, scan
-from interp_cli.options import Codec, EncodeOptions, EngineOptions, InputLimits
+from interp_cli.options import Codec, EncodeOptions, InputLimits
 from interp_cli.timeline import make_plan
-from interp_cli.weights import find
 
 ODD_NAMES = ["100% of it", 'a\'b "c"', "two\nlines", "-leading", "sp ace;$(x)"]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_clips.weights(tmp_path_factory.mktemp("weights") / "w")
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    """Jobs in this process blend, and never load what they do not need."""
-    monkeypatch.setenv("VFI_WEIGHTS", str(weights))
-
-    def blend(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, Any, str]:
-        return Interpolator(LinearBlend(), options=options), find("fast"), "cpu"
-
-    monkeypatch.setattr(room, "make_interpolator", blend)
 
 
 def picture(n: int, *, deep: bool = False, channels: int = 3, size: tuple[int, int] = (32, 48)) -> np.ndarray:
@@ -187,7 +168,7 @@ def test_the_header_says_what_the_samples_are(tmp_path: Path) -> None:
                 assert (found.color, found.alpha, found.deep) == (channels > 1, channels == 4, deep), path.name
 
 
-def test_gray_opaque_and_shallow_pictures_among_others_lose_nothing(tmp_path: Path, known: None) -> None:
+def test_gray_opaque_and_shallow_pictures_among_others_lose_nothing(tmp_path: Path, blending: None) -> None:
     row(tmp_path / "s", 1)
     cv2.imwrite(str(tmp_path / "s" / "f_9.png"), picture(1, channels=1)[..., 0])
     cv2.imwrite(str(tmp_path / "s" / "f_10.png"), picture(2, channels=4, deep=True))
@@ -243,7 +224,7 @@ def test_default_names_come_from_the_folder_or_the_pattern(tmp_path: Path) -> No
     ],
 )
 def test_every_value_of_a_source_picture_comes_out_again(
-    suffix: str, kind: dict[str, Any], tmp_path: Path, ffmpeg: Ffmpeg, known: None, proved: Proved
+    suffix: str, kind: dict[str, Any], tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
 ) -> None:
     sources = row(tmp_path / "in", 4, name="f_{}" + suffix, **kind)
     if suffix == ".webp":  # OpenCV writes it lossy by default: what it reads again is the source
@@ -265,7 +246,7 @@ def test_every_value_of_a_source_picture_comes_out_again(
     ("label", "matrix", "range_"), [("bt709", "bt709", "tv"), ("bt601", "smpte170m", "tv"), ("full", "bt709", "pc")]
 )
 def test_yuv_becomes_rgb_with_its_own_matrix_and_range(
-    label: str, matrix: str, range_: str, tmp_path: Path, ffmpeg: Ffmpeg, known: None, proved: Proved
+    label: str, matrix: str, range_: str, tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
 ) -> None:
     kr, kb = {"bt709": (0.2126, 0.0722), "smpte170m": (0.299, 0.114)}[matrix]
     rgb = np.array([0.8, 0.3, 0.55])
@@ -287,7 +268,7 @@ def test_yuv_becomes_rgb_with_its_own_matrix_and_range(
     proved("Image sequences", f"YUV {label} to png", "arithmetic", "RGB within 2 code values", ffmpeg=ffmpeg)
 
 
-def test_ten_bits_stay_ten_bits_in_png(tmp_path: Path, ffmpeg: Ffmpeg, known: None, proved: Proved) -> None:
+def test_ten_bits_stay_ten_bits_in_png(tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved) -> None:
     clip, out = tmp_path / "c.mkv", tmp_path / "o%d.png"
     ramp = "nullsrc=s=256x32:r=10:d=0.3,format=gray10le,geq=lum=256+X"
     tool("-f", "lavfi", "-i", ramp, "-c:v", "ffv1", clip)
@@ -297,7 +278,7 @@ def test_ten_bits_stay_ten_bits_in_png(tmp_path: Path, ffmpeg: Ffmpeg, known: No
     proved("Image sequences", "10 bits to png", "OpenCV", "256 steps of 10 bits are 256 values", ffmpeg=ffmpeg)
 
 
-def test_jpg_quality_follows_crf(tmp_path: Path, ffmpeg: Ffmpeg, known: None, proved: Proved) -> None:
+def test_jpg_quality_follows_crf(tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved) -> None:
     row(tmp_path / "in", 2)
     for crf in (None, 20.0):
         out = tmp_path / f"{crf}" / "%d.jpg"
@@ -307,7 +288,7 @@ def test_jpg_quality_follows_crf(tmp_path: Path, ffmpeg: Ffmpeg, known: None, pr
     proved("Image sequences", "jpg", "PSNR against the source", "over 38 dB; --crf acts", ffmpeg=ffmpeg)
 
 
-def test_a_tagged_rotation_is_applied_once_to_pictures(tmp_path: Path, wheel: Ffmpeg, known: None) -> None:
+def test_a_tagged_rotation_is_applied_once_to_pictures(tmp_path: Path, wheel: Ffmpeg, blending: None) -> None:
     plain, turned = tmp_path / "p.mp4", tmp_path / "t.mp4"
     tool("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.3", "-c:v", "libx264", "-pix_fmt", "yuv444p", plain)
     tool("-display_rotation", "-90", "-i", plain, "-c", "copy", turned)
@@ -320,7 +301,7 @@ def test_a_tagged_rotation_is_applied_once_to_pictures(tmp_path: Path, wheel: Ff
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_of_folders_and_pictures(name: str, tmp_path: Path, wheel: Ffmpeg, known: None) -> None:
+def test_odd_names_of_folders_and_pictures(name: str, tmp_path: Path, wheel: Ffmpeg, blending: None) -> None:
     row(tmp_path / name, 2, name=f"{name} {{}}.png")
     out = tmp_path / f"{name} out" / f"{name} %04d.png"
     run(Job(input=str(tmp_path / name), output=str(out), rate="2x", ffmpeg=wheel.path))
@@ -330,7 +311,7 @@ def test_odd_names_of_folders_and_pictures(name: str, tmp_path: Path, wheel: Ffm
     assert len(seconds_of(gif)) == len(list(out.parent.iterdir())) / 2 + 1
 
 
-def test_pictures_that_exist_need_y_and_older_ones_are_told(tmp_path: Path, known: None) -> None:
+def test_pictures_that_exist_need_y_and_older_ones_are_told(tmp_path: Path, blending: None) -> None:
     row(tmp_path / "in", 2)
     out = tmp_path / "o" / "%03d.png"
     run(Job(input=str(tmp_path / "in"), output=str(out), rate="3x"))
@@ -339,13 +320,13 @@ def test_pictures_that_exist_need_y_and_older_ones_are_told(tmp_path: Path, know
         run(Job(input=str(tmp_path / "in"), output=str(out)))
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
     work = prepare(Job(input=str(tmp_path / "in"), output=str(out), overwrite=True))
-    assert any("4 older pictures" in note for note in work.notes())
+    assert any("4 older pictures" in note for note in notes_of(work))
     with pytest.raises(OutputError, match="holds the pictures of the input"):
         prepare(Job(input=str(tmp_path / "in"), output=str(tmp_path / "in" / "%03d.png"), overwrite=True))
 
 
 def test_a_failed_run_leaves_no_folder_and_a_killed_one_goes_on(
-    tmp_path: Path, known: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, blending: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row(tmp_path / "in", 12)
     out = tmp_path / "o" / "%03d.png"
@@ -400,7 +381,7 @@ def replace_output(job: Job, output: Path) -> Job:
     ],
 )
 def test_options_that_mean_nothing_are_refused(
-    output: str, options: EncodeOptions, sentence: str, tmp_path: Path, known: None
+    output: str, options: EncodeOptions, sentence: str, tmp_path: Path, blending: None
 ) -> None:
     row(tmp_path / "in", 2)
     with pytest.raises(UsageError, match=sentence):
@@ -416,7 +397,7 @@ def test_a_gif_counts_in_hundredths_of_a_second() -> None:
 
 
 def test_a_gif_has_exact_delays_and_stands_near_its_frames(
-    tmp_path: Path, ffmpeg: Ffmpeg, known: None, proved: Proved
+    tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
 ) -> None:
     clip, gif, lossless = tmp_path / "c.mp4", tmp_path / "o.gif", tmp_path / "o.mkv"
     small_clips.clip(clip, rate="20", seconds="1", size="96x64")
@@ -440,7 +421,7 @@ def test_a_gif_has_exact_delays_and_stands_near_its_frames(
 
 
 def test_what_stands_still_in_a_gif_does_not_flicker(
-    tmp_path: Path, ffmpeg: Ffmpeg, known: None, proved: Proved
+    tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
 ) -> None:
     clip, gif = tmp_path / "c.mkv", tmp_path / "o.gif"
     still = "gradients=s=96x64:r=10:d=1:speed=0.00001:seed=3,format=rgb24,loop=10:1,trim=end_frame=10"
@@ -454,7 +435,7 @@ def test_what_stands_still_in_a_gif_does_not_flicker(
 
 
 def test_variable_delays_transparency_and_loops_survive_from_gif_to_gif(
-    tmp_path: Path, ffmpeg: Ffmpeg, known: None, proved: Proved
+    tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
 ) -> None:
     source, gif = tmp_path / "s.gif", tmp_path / "o.gif"
     shapes = "color=black@0:s=48x32:r=10:d=0.5,format=bgra"
@@ -489,7 +470,7 @@ def test_variable_delays_transparency_and_loops_survive_from_gif_to_gif(
 
 @pytest.mark.parametrize(("rate", "plays"), [("60", 0), ("59.94", 3), ("24000/1001", 1)])
 def test_an_apng_is_lossless_and_exact(
-    rate: str, plays: int, tmp_path: Path, ffmpeg: Ffmpeg, known: None, proved: Proved
+    rate: str, plays: int, tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
 ) -> None:
     source, apng = tmp_path / "s.apng", tmp_path / "o.apng"
     paths = row(tmp_path / "in", 5, channels=4)
@@ -528,7 +509,7 @@ def test_a_long_apng_is_read_without_drift(tmp_path: Path, ffmpeg: Ffmpeg, prove
     proved("GIF and APNG", "10 s of APNG at 60000/1001 as input", "sum of fcTL", "no drift", ffmpeg=ffmpeg)
 
 
-def test_one_frame_becomes_a_gif_and_a_picture(tmp_path: Path, ffmpeg: Ffmpeg, known: None) -> None:
+def test_one_frame_becomes_a_gif_and_a_picture(tmp_path: Path, ffmpeg: Ffmpeg, blending: None) -> None:
     row(tmp_path / "in", 1)
     gif, out = tmp_path / "o.gif", tmp_path / "%d.png"
     assert run(Job(input=str(tmp_path / "in"), output=str(gif), rate="25", ffmpeg=ffmpeg.path)).frames == 2
@@ -536,7 +517,7 @@ def test_one_frame_becomes_a_gif_and_a_picture(tmp_path: Path, ffmpeg: Ffmpeg, k
 
 
 def test_segments_join_in_a_gif_as_if_there_were_none(
-    tmp_path: Path, wheel: Ffmpeg, known: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wheel: Ffmpeg, blending: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = small_clips.clip(tmp_path / "c.mp4", rate="25", seconds="1")
     job = Job(input=str(clip), output=str(tmp_path / "a.gif"), rate="50", ffmpeg=wheel.path)

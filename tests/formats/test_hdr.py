@@ -8,30 +8,19 @@ from pathlib import Path
 
 import av
 import pytest
-import small_clips
 from conftest import MakeClip, Proved
-from fakes import LinearBlend
-from whole_files import convert, use_network
+from whole_files import convert
 
 from interp_cli.media.encode import choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.probe import probe
 from interp_cli.options import Codec, EncodeOptions
 
+pytestmark = pytest.mark.usefixtures("blending")
+
 SCREEN = "G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50)"
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=160x96:r=10:d=0.4")
 WRITTEN = "log-level=error:colorprim=bt2020:colormatrix=bt2020nc:range=limited:chromaloc=2"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_clips.weights(tmp_path_factory.mktemp("weights") / "weights")
-
-
-@pytest.fixture(autouse=True)
-def a_known_network(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setenv("VFI_WEIGHTS", str(weights))
-    use_network(monkeypatch, LinearBlend())
 
 
 def hdr(make_clip: MakeClip, name: str, curve: str, *, screen: str = SCREEN, light: str = "1000,400") -> Path:

@@ -11,31 +11,22 @@ import numpy as np
 import pytest
 import small_clips
 from conftest import MakeClip, Proved, tool
-from fakes import LinearBlend
 from numpy.typing import NDArray
-from whole_files import convert, planes, use_network
+from whole_files import convert, planes
 
 from interp_cli.job.job import Job, prepare
+from interp_cli.job.notes import notes_of
 from interp_cli.media.decode import decode
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.probe import probe, scan
 from interp_cli.options import Deinterlace, InputLimits
 from interp_cli.timeline import Timeline
 
+pytestmark = pytest.mark.usefixtures("blending")
+
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-flags", "+ilme+ildct")
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "1", "-flags", "+ilme+ildct")
 FFV1 = ("-c:v", "ffv1")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_clips.weights(tmp_path_factory.mktemp("weights") / "weights")
-
-
-@pytest.fixture(autouse=True)
-def a_known_network(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setenv("VFI_WEIGHTS", str(weights))
-    use_network(monkeypatch, LinearBlend())
 
 
 def moving(pix_fmt: str) -> str:
@@ -145,7 +136,7 @@ def test_a_factor_counts_from_the_frames_that_the_file_says_it_has(
     _, source = pair(make_clip, "i.mp4", "top", H264, "yuv420p")
     work = prepare(Job(input=str(source), output=str(tmp_path / "o.mp4"), rate="4x", ffmpeg=wheel.path))
     assert (work.rate.value, work.plan.frames, work.plan.copied) == (100, 100, 51)  # the last field is shown twice
-    assert any("interlaced" in note and "50 whole frames per second" in note for note in work.notes())
+    assert any("interlaced" in note and "50 whole frames per second" in note for note in notes_of(work))
     slow = prepare(Job(input=str(source), output=str(tmp_path / "o.mp4"), slow=Fraction(2), ffmpeg=wheel.path))
     assert (slow.rate.value, slow.plan.frames, slow.plan.copied) == (25, 50, 50)
 
@@ -157,7 +148,7 @@ def test_off_uses_the_frames_as_they_are_and_says_so(ffmpeg: Ffmpeg, make_clip: 
     assert done.frames == 25
     assert small_clips.frame_sums(tmp_path / "o.mkv") == small_clips.frame_sums(source)
     work = prepare(Job(input=str(source), output=str(tmp_path / "p.mkv"), rate="2x", ffmpeg=ffmpeg.path, **off))
-    assert any("may show combs" in note for note in work.notes())
+    assert any("may show combs" in note for note in notes_of(work))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +160,7 @@ def test_a_format_that_bwdif_cannot_take_is_told_of(
     _, source = pair(make_clip, f"{pix_fmt}.mkv", "top", FFV1, pix_fmt)
     work = prepare(Job(input=str(source), output=str(tmp_path / "p.mkv"), rate="2x", ffmpeg=ffmpeg.path))
     assert not work.fields and len(work.timeline) == 25
-    assert any(reason in note and "may show combs" in note for note in work.notes())
+    assert any(reason in note and "may show combs" in note for note in notes_of(work))
     proved("Interlaced", f"{pix_fmt}, which bwdif does not take", "the note", "used as it is, and said", ffmpeg=ffmpeg)
 
 
@@ -187,7 +178,7 @@ def test_frames_that_say_so_are_believed_though_the_header_does_not(
 def test_progressive_video_is_left_alone(ffmpeg: Ffmpeg, plain_mp4: Path, tmp_path: Path) -> None:
     work = prepare(Job(input=str(plain_mp4), output=str(tmp_path / "p.mkv"), rate="2x", ffmpeg=ffmpeg.path))
     assert work.info.video.field_order == "progressive" and not work.fields and work.timeline == work.stored
-    assert not any("interlaced" in note for note in work.notes())
+    assert not any("interlaced" in note for note in notes_of(work))
 
 
 def test_fields_stand_half_a_step_apart_even_where_frames_are_missing() -> None:

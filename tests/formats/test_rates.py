@@ -11,18 +11,15 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import small_clips
 from conftest import MakeClip
-from fakes import LinearBlend
 from numpy.typing import NDArray
 
-from interp_cli.engine.interpolate import Interpolator
-from interp_cli.job import job as room
 from interp_cli.job.job import Job, run
 from interp_cli.media.ffmpeg import Ffmpeg
-from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions
+from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions
 from interp_cli.timeline import Plan, Timeline, make_plan, parse_rate
-from interp_cli.weights import find
+
+pytestmark = pytest.mark.usefixtures("blending")
 
 SOURCES = {
     "23.976": Fraction(24000, 1001), "24": Fraction(24), "25": Fraction(25), "29.97": Fraction(30000, 1001),
@@ -106,16 +103,6 @@ def test_slow_motion_shows_every_source_frame_at_its_own_time(factor: int, prove
 
 
 # ---- end to end: what PyAV sees in results
-
-
-@pytest.fixture(autouse=True)
-def a_known_network(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("VFI_WEIGHTS", str(small_clips.weights(tmp_path_factory.getbasetemp() / "rates-weights")))
-
-    def blend(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, Any, str]:
-        return Interpolator(LinearBlend(), options=options), find("fast"), "cpu"
-
-    monkeypatch.setattr(room, "make_interpolator", blend)
 
 
 def small(make_clip: MakeClip, name: str) -> Path:

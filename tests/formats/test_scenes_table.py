@@ -8,36 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_clips
 from conftest import MakeClip, Proved, tool
-from fakes import LinearBlend
 
 from interp_cli.cli.entry import run
 from interp_cli.cli.grammar import Session
-from interp_cli.engine.interpolate import Interpolator
-from interp_cli.job import job as room
 from interp_cli.job.job import Job, prepare
 from interp_cli.media.ffmpeg import Ffmpeg
-from interp_cli.options import Dedup, EngineOptions
-from interp_cli.weights import find
+from interp_cli.options import Dedup
+
+pytestmark = pytest.mark.usefixtures("blending")
 
 RATE = 25
 SHOTS = ("mandelbrot=s=128x72:r=25,trim=end_frame=15", "testsrc2=s=128x72:r=25:d=0.8", "rgbtestsrc=s=128x72:r=25:d=1")
 LENGTHS = (15, 20, 25)
 CUTS = [15, 35]  # the first frame of each scene but the first
-
-
-@pytest.fixture(autouse=True)
-def a_known_network(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.getbasetemp() / "scenes-weights"
-    if not folder.exists():
-        small_clips.weights(folder)
-    monkeypatch.setenv("VFI_WEIGHTS", str(folder))
-
-    def blend(options: EngineOptions, *, note: object) -> tuple[Interpolator, object, str]:
-        return Interpolator(LinearBlend(), options=options), find("fast"), "cpu"
-
-    monkeypatch.setattr(room, "make_interpolator", blend)
 
 
 @pytest.fixture
