@@ -410,6 +410,20 @@ def test_several_inputs_go_on_after_one_fails_and_end_with_its_code(
     assert err.splitlines()[-1] == "vfi: 1 done, 1 failed (none.mp4)"
 
 
+@pytest.mark.parametrize(
+    ("inputs", "advice"),
+    [
+        (["f_1.png", "f_2.png"], "a pattern in quotes, such as 'f_*.png'"),
+        (["a.mp4", "f_1.png"], "-o, such as out.mp4/"),
+    ],
+)
+def test_many_inputs_for_one_file_are_refused_with_what_was_probably_meant(
+    inputs: list[str], advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert vfi("upsample", *inputs, "-x", "2", "-o", "out.mp4") == ExitCode.USAGE
+    assert advice in sentence(capsys.readouterr().err)
+
+
 def test_probe_tells_what_a_file_holds(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert vfi("probe", clip) == 0
     assert "25 fps, constant" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from interp_cli.engine.interpolate import Interpolator
 from interp_cli.job import job as room
+from interp_cli.job import prepare as preparing
 from interp_cli.job.job import Job, Result, run
+from interp_cli.job.workdir import Done, WorkDirectory
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.options import Codec, EncodeOptions, EngineOptions
 from interp_cli.weights import find
@@ -42,6 +45,29 @@ def convert(
     done = run(job)
     assert done.output == out and not list(out.parent.glob(".*.vfi"))
     return done
+
+
+def short_segments(monkeypatch: pytest.MonkeyPatch, seconds: Fraction) -> None:
+    """Let jobs of this test work in segments of `seconds` of output."""
+    plan = preparing.make_plan
+    monkeypatch.setattr(preparing, "make_plan", lambda line, rate: plan(line, rate, segment_seconds=seconds))
+
+
+def convert_in_two_runs(monkeypatch: pytest.MonkeyPatch, source: Path, out: Path, **how: Any) -> None:
+    """A job that is ended when its first segment is finished, and run again; asserts that it went on from there."""
+    keep, kept = WorkDirectory.keep, list[int]()
+
+    def keep_one(self: WorkDirectory, done: Done) -> None:
+        keep(self, done)
+        kept.append(done.k)
+        if len(kept) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(WorkDirectory, "keep", keep_one)
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, out, **how)
+    convert(source, out, **how)
+    assert len(kept) > 2 and kept == list(range(len(kept)))
 
 
 def frames(path: Path, pix_fmt: str | None = None) -> list[NDArray[Any]]:

@@ -138,10 +138,14 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
 def _jobs(pipes: Piped, values: dict[str, Any], *, rate: str | None, slow: Fraction) -> list[Job]:
     from interp_cli.job.output import is_folder, make_folder
     from interp_cli.job.prepare import Job
+    from interp_cli.media.picture_size import SUFFIXES
 
     inputs, output = pipes.inputs, pipes.output
     if len(inputs) > 1 and output is not None and not is_folder(output):
-        raise UsageError(f"{len(inputs)} inputs cannot all become {output}: give a folder with -o, such as {output}/")
+        advice = f"give a folder with -o, such as {output}/"
+        if all(Path(path).suffix.lower() in SUFFIXES for path in inputs):
+            advice = "for one video of many pictures give their folder, or a pattern in quotes, such as 'f_*.png'"
+        raise UsageError(f"{len(inputs)} inputs cannot all become {output}: {advice}")
     for name in ("scenes-in", "scenes-out"):
         if len(inputs) > 1 and values[name.replace("-", "_")] is not None:
             raise UsageError(f"--{name} is about one video, and {len(inputs)} are given: do them one by one")

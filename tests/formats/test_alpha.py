@@ -11,7 +11,7 @@ import pytest
 from conftest import MakeClip, Proved, tool
 from fakes import FakeNetwork, LinearBlend, Lively
 from numpy.typing import NDArray
-from whole_files import convert, use_network
+from whole_files import convert, convert_in_two_runs, short_segments, use_network
 
 from interp_cli.engine import making
 from interp_cli.engine.interpolate import Interpolator
@@ -236,23 +236,9 @@ def test_what_cannot_be_kept_is_said(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_pa
 def test_a_resumed_webm_with_alpha_has_the_same_bytes(
     wheel: Ffmpeg, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interp_cli.job import prepare as room
-    from interp_cli.job.workdir import WorkDirectory
-
-    clip, short = source(make_clip, "in.webm", *VP9), room.make_plan
-    monkeypatch.setattr(room, "make_plan", lambda *a, **k: short(*a, **{**k, "segment_seconds": Fraction(1, 4)}))
+    clip = source(make_clip, "in.webm", *VP9)
+    short_segments(monkeypatch, Fraction(1, 4))
     convert(clip, tmp_path / "whole.webm", ffmpeg=wheel, preset="realtime")
-    keep, kept = WorkDirectory.keep, []
-
-    def stop_after_one(self: WorkDirectory, done: Any) -> None:
-        keep(self, done)
-        kept.append(done)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(WorkDirectory, "keep", stop_after_one)
-    with pytest.raises(BaseException):  # noqa: B017 - however it ends
-        convert(clip, tmp_path / "twice.webm", ffmpeg=wheel, preset="realtime")
-    monkeypatch.setattr(WorkDirectory, "keep", keep)
-    convert(clip, tmp_path / "twice.webm", ffmpeg=wheel, preset="realtime")
+    convert_in_two_runs(monkeypatch, clip, tmp_path / "twice.webm", ffmpeg=wheel, preset="realtime")
     assert (tmp_path / "twice.webm").read_bytes() == (tmp_path / "whole.webm").read_bytes()
     assert len(alphas(tmp_path / "twice.webm")) == 2 * COUNT

@@ -12,7 +12,7 @@ import pytest
 import small_clips
 from conftest import MakeClip, Proved, tool
 from numpy.typing import NDArray
-from whole_files import convert, planes
+from whole_files import convert, convert_in_two_runs, planes, short_segments
 
 from interp_cli.job.job import Job, prepare
 from interp_cli.job.notes import notes_of
@@ -193,24 +193,8 @@ def test_a_resumed_run_makes_the_same_fields(
     wheel: Ffmpeg, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Segments of half a second: the second run begins in the middle of the file."""
-    from interp_cli.job import prepare as room
-    from interp_cli.job.workdir import WorkDirectory
-
     _, source = pair(make_clip, "i.ts", "top", MPEG2, "yuv420p")
-    short = room.make_plan
-    monkeypatch.setattr(room, "make_plan", lambda line, rate: short(line, rate, segment_seconds=Fraction(1, 3)))
+    short_segments(monkeypatch, Fraction(1, 3))
     convert(source, tmp_path / "whole.mkv", ffmpeg=wheel, rate="60", codec="ffv1")
-    keep, kept = WorkDirectory.keep, []
-
-    def stop_after_one(self: WorkDirectory, done: Any) -> None:
-        keep(self, done)
-        kept.append(done)
-        if len(kept) == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(WorkDirectory, "keep", stop_after_one)
-    with pytest.raises(BaseException):  # noqa: B017 - however it ends
-        convert(source, tmp_path / "twice.mkv", ffmpeg=wheel, rate="60", codec="ffv1")
-    monkeypatch.setattr(WorkDirectory, "keep", keep)
-    convert(source, tmp_path / "twice.mkv", ffmpeg=wheel, rate="60", codec="ffv1")
+    convert_in_two_runs(monkeypatch, source, tmp_path / "twice.mkv", ffmpeg=wheel, rate="60", codec="ffv1")
     assert (tmp_path / "twice.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
