@@ -1,9 +1,11 @@
 """The network's parts, against analytic cases."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
-from interp_cli.model.align import GUIDES, Alignment, around
+from interp_cli.model.align import GUIDES, Alignment, around, median
 from interp_cli.model.flow import Estimate, cost_volume, resize
 from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose
 from interp_cli.model.teacher import Teacher
@@ -95,6 +97,33 @@ def test_alignment_leaves_equal_frames_alone() -> None:
     with torch.inference_mode():
         flow = Alignment(2, 4)(waves(0, 0), waves(0, 0), torch.tensor([0.5]), torch.zeros(1, 4, 64, 96), neutral)
     assert flow.abs().max() == 0
+
+
+def test_alignment_by_gradients_does_not_mind_a_change_of_light() -> None:
+    alignment, frames = Alignment(10, 12, edges=True), (waves(0, 0), waves(0.7, -0.45) + 0.08)
+    assert alignment.edges is not None
+    wanted, off = torch.tensor([-0.35, 0.225, 0.35, -0.225]).view(1, 4, 1, 1), []
+    for weight in (-10.0, 4.0):  # next to none, and far above that of brightness
+        with torch.inference_mode():
+            alignment.edges.fill_(weight)
+            flow = alignment(*frames, torch.tensor([0.5]), torch.zeros(1, 4, 64, 96))
+        off.append((flow - wanted)[..., 8:-8, 8:-8].abs().mean())
+    assert off[1] < 0.03 and off[0] > 0.2
+
+
+def test_a_guide_of_zeros_changes_nothing() -> None:
+    alignment, t = Alignment(2, 4, edges=True), torch.tensor([0.3])
+    frames, still = (waves(0, 0), waves(0.5, 0.2)), torch.zeros(1, 4, 64, 96)
+    with torch.inference_mode():
+        steered = alignment(*frames, t, still, torch.zeros(1, GUIDES, 64, 96))
+        torch.testing.assert_close(alignment(*frames, t, still), steered, rtol=0, atol=1e-5)
+
+
+def test_medians_are_those_of_opencv() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, 2, 9, 14)
+    wanted = [[cv2.medianBlur(plane.numpy(), 3) for plane in image] for image in x]
+    assert torch.equal(median(x), torch.tensor(np.array(wanted)))
 
 
 def test_sums_around_a_pixel_are_those_of_a_pooling_layer() -> None:

@@ -170,6 +170,14 @@ class Estimate:
         """The channels of a decoder's output."""
         return cls(out[:, :4], out[:, 4:5], out[:, 5 : 5 + GUIDES], out[:, 5 + GUIDES :])
 
+    @classmethod
+    def at_rest(cls, t: Tensor, like: Tensor) -> "Estimate":
+        """No motion at times t (N,), on the grid of `like` (N, any, H, W); the nearer frame counts for more."""
+        count, _, height, width = like.shape
+        none = like.new_zeros((count, 0, height, width), dtype=torch.float32)
+        logit = time_plane(torch.logit(1 - t.float()), none)
+        return cls(like.new_zeros((count, 4, height, width), dtype=torch.float32), logit, none, none)
+
     def enlarged(self, factor: int) -> "Estimate":
         """The same estimate on a grid `factor` times finer; flows grow with the grid."""
         return Estimate.correction(

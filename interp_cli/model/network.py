@@ -63,11 +63,14 @@ class Sizes:
     """The network's sizes, fine to coarse. Level i works at 1 / 2 ** (i + 1) of the frame; flow starts at the last."""
 
     features: tuple[int, ...]  # channels of the encoder, from 1/2 down
-    decoders: tuple[int, ...]  # channels of the flow decoders, from 1/4 down
+    decoders: tuple[int, ...]  # channels of the flow decoders, from 1/4 down; none: alignment alone finds the flow
     blocks: tuple[int, ...]  # residual blocks of each decoder
     hidden: tuple[int, ...]  # channels of the state that each decoder but the finest hands on
     radius: tuple[int, ...]  # reach of each cost volume, px of its scale
     align: tuple[tuple[int, int], ...]  # linearisations of the alignment at each level, from 1/2 down; sweeps of each
+    window: int = 1  # px to either side over which alignment takes flow as constant
+    edges: int = 0  # 1: alignment looks at gradients beside brightness
+    medians: int = 0  # 3 x 3 medians of the flow after each level
     detail: int = 0  # channels of the features that refinement sees
     refine: int = 0  # channels of refinement; 0: there is none, and R is zero
     sampling: str = "bicubic"  # how the frames are sampled at the end
@@ -75,7 +78,8 @@ class Sizes:
     def __post_init__(self) -> None:
         decoded = {len(self.decoders), len(self.blocks), len(self.hidden) + 1, len(self.radius)}
         levels = {len(self.features) - 1, len(self.align) - 1, *decoded}
-        if len(levels) != 1:
+        aligned_only = not (self.features or self.decoders or self.blocks or self.hidden or self.radius or self.refine)
+        if not self.align or (len(levels) != 1 and not aligned_only):
             raise ValueError(f"sizes of a network disagree on its number of levels: {self}")
 
     @classmethod
@@ -90,12 +94,15 @@ class Sizes:
 
 PRESETS: dict[str, Sizes] = {
     "fast": Sizes(
-        features=(16, 32, 48, 72),
-        decoders=(32, 72, 112),
-        blocks=(1, 2, 3),
-        hidden=(24, 32),
-        radius=(2, 3, 4),
-        align=((3, 6), (2, 6), (1, 6), (1, 6)),
+        features=(),
+        decoders=(),
+        blocks=(),
+        hidden=(),
+        radius=(),
+        align=((3, 6), (3, 6), (5, 6), (6, 6), (6, 6)),
+        window=2,
+        edges=1,
+        medians=2,
     ),
     "base": Sizes(
         features=(24, 48, 80, 112, 128),
@@ -111,26 +118,36 @@ PRESETS: dict[str, Sizes] = {
 
 
 class IFNet(nn.Module):
-    """Estimates intermediate flows directly, coarse to fine (after RIFE, arXiv 2011.06294), helped by cost volumes."""
+    """Estimates intermediate flows directly, coarse to fine (after RIFE, arXiv 2011.06294), helped by cost volumes.
+
+    Every level ends in an alignment. Without decoders the flow starts at rest and alignment alone finds it.
+    """
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
         f = sizes.features
         h = (0, *sizes.hidden)
-        self.encoder = nn.ModuleList([conv(3, f[0], stride=2)])
+        self.encoder = nn.ModuleList([conv(3, f[0], stride=2)] if f else [])
         self.encoder.extend(
             nn.Sequential(conv(f[i], f[i + 1], stride=2), conv(f[i + 1], f[i + 1])) for i in range(len(f) - 1)
         )
-        last = len(sizes.decoders) - 1
-        self.coarsest = CoarsestLevel(f[-1], sizes.decoders[last], sizes.blocks[last], h[last], sizes.radius[last])
-        self.finer = nn.ModuleList(
-            FinerLevel(f[i + 1], sizes.decoders[i], sizes.blocks[i], (h[i + 1], h[i]), sizes.radius[i])
-            for i in reversed(range(last))
+        decoders: list[nn.Module] = []
+        for i in reversed(range(len(sizes.decoders))):
+            here = (f[i + 1], sizes.decoders[i], sizes.blocks[i])
+            if decoders:
+                decoders.append(FinerLevel(*here, (h[i + 1], h[i]), sizes.radius[i]))
+            else:
+                decoders.append(CoarsestLevel(*here, h[i], sizes.radius[i]))
+        self.coarsest = decoders[0] if decoders else None
+        self.finer = nn.ModuleList(decoders[1:])
+        self.alignments = nn.ModuleList(
+            Alignment(*steps, window=sizes.window, edges=bool(sizes.edges), medians=sizes.medians)
+            for steps in sizes.align
         )
-        self.alignments = nn.ModuleList(Alignment(*steps) for steps in sizes.align)
         self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
-        self.limits = Limits(multiple_of=2 ** len(f), min_size=2 ** len(f), any_t=True, sampling=sizes.sampling)
+        side = 2 ** len(sizes.align)
+        self.limits = Limits(multiple_of=side, min_size=side, any_t=True, sampling=sizes.sampling)
         self.apply(_initialise)
         for module in self.modules():
             if isinstance(getattr(module, "head", None), nn.Conv2d) and not module.head.weight.is_meta:  # type: ignore[union-attr]
@@ -138,37 +155,46 @@ class IFNet(nn.Module):
 
     def encode(self, I: Tensor) -> Features:
         """Features of N frames (N, 3, H, W): brightness from 1/2 down, scales from 1/4 down, and detail to refine."""
-        x = self.encoder[0](I)
-        scales = []
-        for level in self.encoder[1:]:
+        brightness = [F.avg_pool2d(I.float().mean(1, keepdim=True), 2)]
+        for _ in self.alignments[1:]:
+            brightness.append(F.avg_pool2d(brightness[-1], 2))
+        x, scales = I, []
+        for level in self.encoder:
             x = level(x)
             scales.append(x)
-        brightness = [F.avg_pool2d(I.float().mean(1, keepdim=True), 2)]
-        for _ in scales:
-            brightness.append(F.avg_pool2d(brightness[-1], 2))
-        return (*brightness, *scales, *([] if self.refinement is None else [self.refinement.enter(I)]))
+        return (*brightness, *scales[1:], *([] if self.refinement is None else [self.refinement.enter(I)]))
 
     def estimates(self, f0: Features, f1: Features, t: Tensor) -> list[Estimate]:
         """Flow, mask logit and state of N pairs at times t (N,), from the coarsest scale to 1/4."""
-        levels = len(self.sizes.decoders)
+        levels = len(self.alignments) - 1
         out: list[Estimate] = []
-        for k, level in zip(range(levels, 0, -1), (self.coarsest, *self.finer), strict=True):
-            seen = (f0[levels + k], f1[levels + k], t)
-            out.append(self._aligned(k, f0, f1, t, level(*seen, out[-1]) if out else level(*seen)))
+        for k in range(levels, 0, -1):
+            out.append(self._aligned(k, f0, f1, t, self._estimate(k, f0, f1, t, out[-1] if out else None)))
         return out
 
+    def _estimate(self, level: int, f0: Features, f1: Features, t: Tensor, coarse: Estimate | None) -> Estimate:
+        if self.coarsest is None:
+            return Estimate.at_rest(t, f0[level]) if coarse is None else coarse.enlarged(2)
+        levels = len(self.alignments) - 1
+        seen = (f0[levels + level], f1[levels + level], t)
+        e: Estimate = self.coarsest(*seen) if coarse is None else self.finer[levels - 1 - level](*seen, coarse)
+        return e
+
     def _aligned(self, level: int, f0: Features, f1: Features, t: Tensor, e: Estimate) -> Estimate:
+        guide = None if self.coarsest is None else e.guide.float()
         with torch.autocast(e.flow.device.type, enabled=False):  # a difference of two flows needs float32
-            flow = self.alignments[level](f0[level], f1[level], t, e.flow.float(), e.guide.float())
+            flow = self.alignments[level](f0[level], f1[level], t, e.flow.float(), guide)
         return replace(e, flow=flow)
 
     def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
         """Flows, mask and residual of N pairs at times t (N,) in (0, 1)."""
-        return self.finish(f0, f1, t, self.estimates(f0, f1, t)[-1])
+        estimates = self.estimates(f0, f1, t)
+        return self.finish(f0, f1, t, estimates[-1] if estimates else None)
 
-    def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate) -> Synthesis:
-        """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4)."""
-        half = self._aligned(0, f0, f1, t, quarter.enlarged(2))
+    def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate | None) -> Synthesis:
+        """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4), or from rest."""
+        half = Estimate.at_rest(t, f0[0]) if quarter is None else quarter.enlarged(2)
+        half = self._aligned(0, f0, f1, t, half)
         full = resize(torch.cat((half.flow * 2, half.logit.float()), 1), 2)
         logit, R = full[:, 4:], None
         if self.refinement is not None:
