@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from interp_cli.model.network import IFNet
 
 MANIFEST = "manifest.json"
-NETWORK = "ifnet-3"  # changes whenever a file of the old network no longer fits
+NETWORK = "ifnet-4"  # changes whenever a file of the old network no longer fits
 _MOST_BYTES = 1 << 30  # of a weights file
 _MOST_HEADER = 1 << 20  # bytes of its header: ours has 20 000
 _MOST_CHANNELS = 1024  # and blocks and steps that sizes may ask for, at no more than eight levels

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from interp_cli.model.align import GUIDES, Alignment, around, median
+from interp_cli.model.align import GUIDES, Alignment
 from interp_cli.model.flow import Estimate, cost_volume, resize
 from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose
+from interp_cli.model.propagate import around, median, propagated
 from interp_cli.model.teacher import Teacher
 from interp_cli.model.warp import warp
 
@@ -124,6 +125,34 @@ def test_medians_are_those_of_opencv() -> None:
     x = torch.rand(2, 2, 9, 14)
     wanted = [[cv2.medianBlur(plane.numpy(), 3) for plane in image] for image in x]
     assert torch.equal(median(x), torch.tensor(np.array(wanted)))
+
+
+def test_a_flow_that_only_a_neighbour_knows_is_found_where_it_explains_the_frames() -> None:
+    truth = torch.tensor([-2.0, 1.5, 2.0, -1.5]).view(1, 4, 1, 1).expand(1, 4, 64, 96)
+    known = torch.where(torch.arange(96) % 8 < 4, truth, 0.0)
+    with torch.inference_mode():
+        found = propagated(waves(0, 0), waves(4, -3), known, reach=4)
+        still = propagated(waves(0, 0), waves(0, 0), known, reach=1, rest=True)
+    inner = (..., slice(12, -12), slice(12, -12))
+    assert (found == truth)[inner].float().mean() > 0.9  # the rest has no texture to tell by
+    assert (still == 0)[inner].float().mean() > 0.9
+
+
+def test_without_decoders_alignment_alone_finds_a_movement_of_many_pixels() -> None:
+    torch.manual_seed(0)
+    y, x = torch.meshgrid(torch.arange(128.0), torch.arange(192.0), indexing="ij")
+    angle, phase, length = torch.rand(3, 60, 1, 1) * torch.tensor([6.28, 6.28, 4.0]).view(3, 1, 1, 1)
+
+    def frame(dx: float, dy: float) -> torch.Tensor:  # waves of 2 to 100 px in all directions: nothing repeats
+        along = ((x - dx) * angle.cos() + (y - dy) * angle.sin()) / length.exp()
+        return (0.5 + (along + phase).sin().mean(0)).expand(1, 3, -1, -1)
+
+    network = IFNet(PRESETS["fast"]).eval()
+    with torch.inference_mode():
+        s = network.synthesise(network.encode(frame(0, 0)), network.encode(frame(11, -6)), torch.tensor([0.25]))
+    wanted = torch.tensor([-0.25 * 11, 0.25 * 6, 0.75 * 11, -0.75 * 6]).view(1, 4, 1, 1)
+    assert (torch.cat((s.F_t0, s.F_t1), 1) - wanted)[..., 24:-24, 24:-24].abs().mean() < 0.1
+    torch.testing.assert_close(s.M, torch.full_like(s.M, 0.75))
 
 
 def test_sums_around_a_pixel_are_those_of_a_pooling_layer() -> None:

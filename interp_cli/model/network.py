@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from interp_cli.model.align import Alignment
 from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, resize
+from interp_cli.model.propagate import FAR, NEAR, propagated
 from interp_cli.model.refine import Refinement
 from interp_cli.model.warp import warp
 
@@ -67,10 +68,11 @@ class Sizes:
     blocks: tuple[int, ...]  # residual blocks of each decoder
     hidden: tuple[int, ...]  # channels of the state that each decoder but the finest hands on
     radius: tuple[int, ...]  # reach of each cost volume, px of its scale
-    align: tuple[tuple[int, int], ...]  # linearisations of the alignment at each level, from 1/2 down; sweeps of each
-    window: int = 1  # px to either side over which alignment takes flow as constant
+    align: tuple[tuple[int, int, int], ...]  # per level, from 1/2 down: linearisations, sweeps of each, window in px
     edges: int = 0  # 1: alignment looks at gradients beside brightness
-    medians: int = 0  # 3 x 3 medians of the flow after each level
+    doubts: int = 0  # 1: pixels whose frames disagree count for less in alignment
+    medians: int = 0  # 3 x 3 medians of the flow after each alignment
+    propagate: tuple[int, ...] = ()  # levels at which pixels try the flows of others, 0 is that of 1/2
     detail: int = 0  # channels of the features that refinement sees
     refine: int = 0  # channels of refinement; 0: there is none, and R is zero
     sampling: str = "bicubic"  # how the frames are sampled at the end
@@ -99,10 +101,11 @@ PRESETS: dict[str, Sizes] = {
         blocks=(),
         hidden=(),
         radius=(),
-        align=((3, 6), (3, 6), (5, 6), (6, 6), (6, 6)),
-        window=2,
+        align=((3, 4, 1), (3, 6, 2), (8, 6, 2), (10, 6, 2), (6, 6, 2)),
         edges=1,
+        doubts=1,
         medians=2,
+        propagate=(1, 2),
     ),
     "base": Sizes(
         features=(24, 48, 80, 112, 128),
@@ -110,7 +113,7 @@ PRESETS: dict[str, Sizes] = {
         blocks=(4, 4, 4, 4),
         hidden=(32, 48, 48),
         radius=(2, 3, 4, 4),
-        align=((4, 10), (3, 8), (2, 8), (2, 8), (2, 8)),
+        align=((4, 10, 1), (3, 8, 1), (2, 8, 1), (2, 8, 1), (2, 8, 1)),
         detail=16,
         refine=48,
     ),
@@ -142,8 +145,8 @@ class IFNet(nn.Module):
         self.coarsest = decoders[0] if decoders else None
         self.finer = nn.ModuleList(decoders[1:])
         self.alignments = nn.ModuleList(
-            Alignment(*steps, window=sizes.window, edges=bool(sizes.edges), medians=sizes.medians)
-            for steps in sizes.align
+            Alignment(*how, edges=bool(sizes.edges), doubts=bool(sizes.doubts), medians=sizes.medians)
+            for how in sizes.align
         )
         self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
         side = 2 ** len(sizes.align)
@@ -181,9 +184,15 @@ class IFNet(nn.Module):
         return e
 
     def _aligned(self, level: int, f0: Features, f1: Features, t: Tensor, e: Estimate) -> Estimate:
+        y0, y1, flow = f0[level], f1[level], e.flow.float()
         guide = None if self.coarsest is None else e.guide.float()
-        with torch.autocast(e.flow.device.type, enabled=False):  # a difference of two flows needs float32
-            flow = self.alignments[level](f0[level], f1[level], t, e.flow.float(), guide)
+        tried = level in self.sizes.propagate
+        with torch.autocast(flow.device.type, enabled=False):  # a difference of two flows needs float32
+            if tried:
+                flow = propagated(y0, y1, flow, reach=FAR, rest=True)
+            flow = self.alignments[level](y0, y1, t, flow, guide)
+            if tried:
+                flow = propagated(y0, y1, flow, reach=NEAR)
         return replace(e, flow=flow)
 
     def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
