@@ -267,7 +267,9 @@ def test_losses_are_said(ffmpeg: Ffmpeg) -> None:
     assert "transparency is dropped" in notes("yuva420p")
     assert "16 bits become 12" in notes("yuv444p16le")
     assert "RGB becomes yuv444p" in notes("rgb24")
-    assert "rotation by 90 degrees is lost" in notes("yuv420p", "mpegts", 90)
+    assert "picture itself is rotated by 90 degrees clockwise, for ffmpeg" in notes("yuv420p", "mpegts", 90)
+    assert "no longer shown rotated by 45 degrees clockwise" in notes("yuv420p", "mpegts", 45)
+    assert notes("yuv420p", rotation=45) == ""
 
 
 def test_a_missing_encoder_is_named_with_the_program(wheel: Ffmpeg, monkeypatch: pytest.MonkeyPatch) -> None:

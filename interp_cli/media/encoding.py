@@ -11,6 +11,7 @@ from interp_cli.media.conversion import color_options, conversion
 from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import mastering_options
+from interp_cli.media.orientation import orientation_note, turning
 from interp_cli.media.streams import RENDERED
 from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
 from interp_cli.options import Codec, EncodeOptions
@@ -61,7 +62,8 @@ _OURS = {  # what vfi sets, or what would add to its outputs; with or without a 
     "dump_attachment", "vstats", "vstats_file", "pass", "passlogfile", "metadata", "map_metadata", "map_chapters",
     "disposition", "copyts", "start_at_zero", "itsoffset", "shortest", "report", "progress", "stats_enc_pre",
     "stats_enc_post", "stats_mux_pre", "bsf", "tag", "vtag", "program", "stream_group", "target", "autorotate",
-    "display_rotation", "color_range", "colorspace", "color_primaries", "color_trc", "chroma_sample_location",
+    "display_rotation", "display_hflip", "display_vflip", "color_range", "colorspace", "color_primaries", "color_trc",
+    "chroma_sample_location",
 }  # fmt: skip
 
 
@@ -77,6 +79,7 @@ class Encoding:
     notes: tuple[str, ...] = ()
     color: Color = field(default_factory=Color)  # what the output is labelled with
     filters: tuple[str, ...] = ()
+    turning: tuple[str, ...] = ()  # filters, where the result cannot tell players to turn the picture
 
     @property
     def segments(self) -> str:
@@ -89,6 +92,7 @@ class Encoding:
         filters = list(self.filters)
         if sar != 1:
             filters.append(f"setsar={sar.numerator}/{sar.denominator}")
+        filters += self.turning  # which swap the sides of the pixels, too
         return {
             "f": self.segments,
             "c:v": self.encoder,
@@ -125,10 +129,8 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     mastering, unsaid = _mastering(info, encoder)
     args = _joined(_settings(encoder, options, pix_fmt), mastering, _extra(options.ffmpeg_args))
     filters, color, notes = conversion(info, source, pix_fmt, encoder)
-    if info.video.rotation and not carries_rotation(container, ffmpeg):
-        lost = f"the rotation by {info.video.rotation} degrees is lost: ffmpeg {ffmpeg.version[0]}.{ffmpeg.version[1]}"
-        notes = (*notes, f"{lost} cannot write it to {container}; name the output .mp4 or .mov to keep it")
-    notes = (*notes, *unsaid)
+    turned = orientation_note(info.video, container, ffmpeg)
+    notes = (*notes, *([turned] if turned else []), *unsaid)
     shown = [
         f"{k.split(':')[0]} {args[k]}" for k in ("crf", "preset", "cpu-used", "deadline", "profile:v") if k in args
     ]
@@ -141,6 +143,7 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         notes=notes,
         color=color,
         filters=filters,
+        turning=turning(info.video) if turned else (),
     )
 
 
@@ -165,14 +168,6 @@ def _joined(*parts: dict[str, str]) -> dict[str, str]:
     for key, value in (item for part in parts for item in part.items()):
         joined[key] = f"{joined[key]}:{value}" if key in _LISTS and key in joined else value
     return joined
-
-
-def carries_rotation(container: str, ffmpeg: Ffmpeg) -> bool:
-    """Whether a file of `container` written by this ffmpeg can say that players have to rotate the picture.
-
-    Measured: MP4 and MOV with all; Matroska and WebM with 9.0, not with 5.1 (taken as no for those between).
-    """
-    return container in ("mp4", "mov") or (container in ("matroska", "webm") and ffmpeg.version >= (9, 0))
 
 
 def _default_codec(source: PixelFormat, container: str, ffmpeg: Ffmpeg) -> Codec:

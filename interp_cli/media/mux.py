@@ -13,6 +13,7 @@ from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
+from interp_cli.media.orientation import carries_orientation, counter_clockwise, orientation_options
 from interp_cli.media.probe import probe, stream_end
 from interp_cli.media.streams import Fate, container_for, stream_fates
 from interp_cli.media.types import Family, MediaInfo, VideoStream
@@ -74,6 +75,7 @@ def mux(
         span=None if trim is None else trim[1] - trim[0],
         ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=trim[1] if trim else None),
         old=ffmpeg.version < (6, 0),
+        tells_orientation=bool(info.video.turned) and carries_orientation(info.video, container, ffmpeg),
         coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
     listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
@@ -143,6 +145,7 @@ class _Plan:
     zero: Fraction  # s, the source time that becomes 0
     span: Fraction | None  # s of source, if trimmed
     old: bool  # an ffmpeg before 6
+    tells_orientation: bool  # players are to turn the picture
     coded: VideoStream  # the segments' stream
     ends: Mapping[int, Fraction]  # s of the output, by stream number: where stretched sound ends
 
@@ -160,8 +163,8 @@ class _Plan:
     def joined(self, listing: Path, video_start: Fraction) -> Input:
         """The segments, as one input that starts when the video does."""
         options: dict[str, Value] = {"f": "concat", "safe": 0, "protocol_whitelist": "file,pipe"}
-        if self.info.video.rotation and not self.old:
-            options["display_rotation"] = counter_clockwise(self.info.video)
+        if self.tells_orientation and not self.old:
+            options |= orientation_options(self.info.video)
         return Input(file_url(listing.name), {**options, "itsoffset": seconds((video_start - self.zero) * self.slow)})
 
     def original(self) -> Input:
@@ -224,9 +227,9 @@ class _Plan:
 
     def _video(self) -> dict[str, Value]:
         options: dict[str, Value] = {}
-        if self.info.video.rotation and self.old:
-            turned = f"rotate={counter_clockwise(self.info.video)}"
-            options["metadata:s:0"] = [*self._stale(), turned]
+        if self.old:  # it reads the angle into a tag as well, and writes it from one
+            angle = counter_clockwise(self.info.video) if self.tells_orientation else ""
+            options["metadata:s:0"] = [*self._stale(), f"rotate={angle}"]
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
             options["tag:0"] = "hvc1"  # the tag that Apple's players know
         if self.coded.codec == "ffv1" and self.coded.color.matrix is None:  # NUT has no place for it, nor has FFV1
@@ -267,11 +270,6 @@ class _Plan:
             "movie_timescale": ticks,  # in which edit lists say when a track starts; the default is 1 ms
             "write_tmcd": 0,
         }
-
-
-def counter_clockwise(video: VideoStream) -> int:
-    """The rotation as ffmpeg wants it."""
-    return -video.rotation % 360
 
 
 def seconds(value: Fraction) -> str:

@@ -21,6 +21,7 @@ from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, has
 from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
+from interp_cli.media.orientation import with_orientation
 from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.pictures import DEFAULT_RATE, find_pictures, picture_info, picture_timeline
 from interp_cli.media.types import Color, MediaInfo, VideoStream
@@ -65,11 +66,11 @@ def probe(
     else:
         decoder = None
     info = _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
-    info = replace(info, video=replace(info.video, decoder=decoder))
+    info = replace(info, video=replace(info.video, decoder=decoder), limits=limits)
     if limits is not None:
         bounds.check_size(path, info.video.width, info.video.height, max_pixels=limits.max_pixels)
-        info = with_fields(replace(info, limits=limits), ffmpeg=ffmpeg)
-    return info
+        info = with_fields(info, ffmpeg=ffmpeg)
+    return with_orientation(info, ffmpeg=ffmpeg, log="\n".join(lines))
 
 
 def _opened(path: str, options: Options, *, ffmpeg: Ffmpeg, limits: InputLimits | None) -> tuple[str, tuple[str, ...]]:

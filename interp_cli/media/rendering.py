@@ -17,6 +17,7 @@ from interp_cli.media.conversion import scale_matrix
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, has_encoder, run
 from interp_cli.media.formats import working_format
 from interp_cli.media.mux import concat_list
+from interp_cli.media.orientation import turning
 from interp_cli.media.types import Family, MediaInfo, PixelFormat
 from interp_cli.options import EncodeOptions
 
@@ -25,7 +26,6 @@ _ENCODERS: Final = {
     "gif": "gif", "apng": "apng", "yuv4mpegpipe": "wrapped_avframe",
 }  # fmt: skip
 _EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
-_TURNS: Final = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 _DITHER = "dither=bayer:bayer_scale=4"  # the same in every frame: what does not move does not flicker (docs/log.md)
 PALETTE, PICTURES = "palette.png", "pictures"  # names in the work directory
 
@@ -75,7 +75,7 @@ def choose_rendering(
         container=container,
         encoder=encoder,
         pix_fmt=pix_fmt,
-        filters=(*_TURNS.get(info.video.rotation, ()), *_conversion(info, source, pix_fmt)),
+        filters=(*turning(info.video), *_conversion(info, source, pix_fmt)),
         args=quality,
         description=f"{encoder}{shown}, {pix_fmt}, from lossless frames",
         plays=plays,

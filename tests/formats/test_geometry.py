@@ -1,0 +1,111 @@
+"""Shape: how players turn and stretch the picture, sizes of all kinds, and sizes that change midway."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import MakeClip, Proved, tool
+from whole_files import convert
+
+from interp_cli.job.job import Job
+from interp_cli.job.prepare import prepare
+from interp_cli.media.ffmpeg import Ffmpeg
+from interp_cli.media.probe import probe
+
+pytestmark = pytest.mark.usefixtures("blending")
+
+LOSSLESS = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-pix_fmt", "yuv420p")
+EIGHT = [(turn, mirrored) for turn in (0, 90, 180, 270) for mirrored in (False, True)]
+NAMES = {"mp4": {}, "mov": {}, "mkv": {}, "webm": {"ffmpeg_args": (("lossless", "1"),)}, "ts": {}, "avi": {}, "nut": {}}
+
+
+def shown(path: Path) -> list[str]:
+    """What a player shows, by ffmpeg's framemd5 with its own turning: size, shape of pixels, md5 of every frame."""
+    text = tool("-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-").decode()
+    head = [line for line in text.splitlines() if line.startswith(("#dimensions", "#sar"))]
+    return [*head, *(line.split(",")[5].strip() for line in text.splitlines() if not line.startswith("#"))]
+
+
+def matrix(path: Path) -> list[int] | None:
+    """The display matrix that libavcodec gives with the first frame, a, b, c, d in 1/65536; None if there is none."""
+    with av.open(str(path)) as container:
+        data = {str(s.type): bytes(s) for s in next(container.decode(video=0)).side_data}
+    found = data.get("Type.DISPLAYMATRIX")
+    return None if found is None else np.frombuffer(found, "<i4")[[0, 1, 3, 4]].tolist()
+
+
+def turned(make_clip: MakeClip, folder: Path, angle: int, mirrored: bool, *, sar: str = "3/2") -> Path:
+    """3 frames of 64 x 48 that players turn by `angle` degrees clockwise and then mirror."""
+    plain = make_clip("plain.mp4", "-f", "lavfi", "-i", f"testsrc2=s=64x48:r=10:d=0.3,setsar={sar}", *LOSSLESS)
+    path = folder / "turned.mp4"
+    flip = ("-display_hflip:v",) if mirrored else ()
+    tool("-display_rotation:v", -angle, *flip, "-i", plain, "-c", "copy", path)
+    return path
+
+
+def words(angle: int, mirrored: bool) -> str:
+    return f"{angle} degrees{', mirrored' if mirrored else ''}"
+
+
+@pytest.mark.parametrize("case", EIGHT, ids=lambda case: words(*case))
+def test_every_orientation_is_read_as_ffprobe_tells_it(
+    case: tuple[int, bool], ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    video = probe(str(turned(make_clip, tmp_path, *case)), ffmpeg=ffmpeg).video
+    assert (video.rotation, video.mirrored) == case
+    assert (video.width, video.height, video.sar) == (64, 48, Fraction(3, 2))
+
+
+FEW = {("mp4", 90, False), ("mp4", 90, True), ("ts", 270, True)}
+ALL = [
+    pytest.param(case, name, marks=() if (name, *case) in FEW else pytest.mark.slow, id=f"{name} {words(*case)}")
+    for name in NAMES
+    for case in EIGHT
+]
+
+
+@pytest.mark.parametrize(("case", "ending"), ALL)
+def test_what_is_shown_is_turned_once(
+    case: tuple[int, bool], ending: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
+) -> None:
+    """Either players are told to turn the result, or it is turned and they are told nothing."""
+    source, out = turned(make_clip, tmp_path, *case), tmp_path / f"out.{ending}"
+    convert(source, out, ffmpeg=ffmpeg, preset="ultrafast", crf=0, **NAMES[ending])
+    before, after = shown(source), shown(out)
+    assert after[:2] == before[:2] and len(after) == 2 + 6
+    assert after[2::2] == before[2:]
+    told = matrix(out)
+    if told is not None:
+        assert told == matrix(source)
+    result = "the picture itself is turned" if told is None and case != (0, False) else "players are told to turn it"
+    oracle = "framemd5 as ffmpeg turns it, display matrix by PyAV"
+    proved("Geometry", f"{words(*case)}, pixels 3:2, in {ending}", oracle, result, ffmpeg=ffmpeg)
+
+
+def test_an_odd_angle_is_told_to_players_or_said(
+    ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
+) -> None:
+    """No player turns a picture by 30 degrees, so nor does vfi; what the file says of it stays."""
+    source = turned(make_clip, tmp_path, 30, False)
+    convert(source, tmp_path / "out.mp4", ffmpeg=ffmpeg, preset="ultrafast")
+    wanted, got = matrix(source), matrix(tmp_path / "out.mp4")
+    assert wanted is not None and got is not None and max(abs(a - b) for a, b in zip(wanted, got, strict=True)) <= 2
+    work = prepare(Job(input=str(source), output=str(tmp_path / "out.ts"), ffmpeg=ffmpeg.path))
+    assert any("no longer shown rotated by 30 degrees clockwise" in note for note in work.encoding.notes)
+    proved("Geometry", "30 degrees in mp4", "display matrix by PyAV", "players are told to turn it", ffmpeg=ffmpeg)
+
+
+def test_a_rotation_that_only_the_video_itself_tells_is_carried(
+    ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
+) -> None:
+    told = ("-bsf:v", "h264_metadata=display_orientation=insert:rotate=270")
+    source = make_clip("sei.ts", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.3", *LOSSLESS, *told)
+    convert(source, tmp_path / "out.mp4", ffmpeg=ffmpeg, preset="ultrafast", crf=0)
+    assert shown(tmp_path / "out.mp4")[2::2] == shown(source)[2:]
+    assert matrix(tmp_path / "out.mp4") == matrix(source) == [0, 65536, -65536, 0]
+    oracle = "framemd5 as ffmpeg turns it, display matrix by PyAV"
+    proved("Geometry", "rotation in H.264 itself (SEI), ts to mp4", oracle, "players are told", ffmpeg=ffmpeg)
