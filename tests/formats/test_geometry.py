@@ -11,6 +11,7 @@ import pytest
 from conftest import MakeClip, Proved, tool
 from whole_files import convert
 
+from interp_cli.errors import InputError
 from interp_cli.job.job import Job
 from interp_cli.job.prepare import prepare
 from interp_cli.media.ffmpeg import Ffmpeg
@@ -109,3 +110,39 @@ def test_a_rotation_that_only_the_video_itself_tells_is_carried(
     assert matrix(tmp_path / "out.mp4") == matrix(source) == [0, 65536, -65536, 0]
     oracle = "framemd5 as ffmpeg turns it, display matrix by PyAV"
     proved("Geometry", "rotation in H.264 itself (SEI), ts to mp4", oracle, "players are told", ffmpeg=ffmpeg)
+
+
+CHANGES = {"another size": "testsrc2=s=48x64:r=10", "4:4:4 after 4:2:0": "testsrc2=s=64x48:r=10,format=yuv444p"}
+
+
+def changing(folder: Path, ending: str, after: str) -> Path:
+    """A second of 64 x 48 in 4:2:0, and a second of something else, in one stream."""
+    how = LOSSLESS[:-2] if ending == "ts" else ("-c:v", "libvpx-vp9", "-cpu-used", "8")
+    for n, picture in enumerate(("testsrc2=s=64x48:r=10,format=yuv420p", after)):
+        tool("-f", "lavfi", "-i", picture, "-t", "1", *how, folder / f"{n}.{ending}")
+    (folder / "list").write_text(f"file 0.{ending}\nfile 1.{ending}\n")
+    path = folder / f"changing.{ending}"
+    tool("-f", "concat", "-i", folder / "list", "-c", "copy", path)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["ts", "webm"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_stream_that_changes_its_shape_midway_is_refused(
+    change: str, ending: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    """ffmpeg would scale the rest to the size of the beginning and say nothing."""
+    source = changing(tmp_path, ending, CHANGES[change])
+    before = sorted(tmp_path.iterdir())
+    advice = (
+        r"changes midway, after about (0\.\d|1) s.* --end, or make it one first, such as with ffmpeg -i IN -vf scale="
+    )
+    with pytest.raises(InputError, match=advice) as caught:
+        convert(source, tmp_path / "out.mp4", ffmpeg=ffmpeg)
+    assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+    convert(source, tmp_path / "out.mkv", ffmpeg=ffmpeg, codec="ffv1", end=Fraction(1, 2))
+    part = shown(tmp_path / "out.mkv")[2::2]
+    assert part == shown(source)[2 : 2 + len(part)] and len(part) in (5, 6)
+    result = "refused with a sentence, exit code 3; the part before can be taken"
+    proved("Geometry", f"{change} midway in {ending}", "files on disk, framemd5", result, ffmpeg=ffmpeg)
