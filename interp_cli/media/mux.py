@@ -16,7 +16,7 @@ from interp_cli.media.formats import working_format
 from interp_cli.media.orientation import carries_orientation, counter_clockwise, orientation_options
 from interp_cli.media.probe import probe, stream_end
 from interp_cli.media.streams import Fate, container_for, stream_fates
-from interp_cli.media.types import Family, MediaInfo, VideoStream
+from interp_cli.media.types import Color, Family, MediaInfo, VideoStream
 from interp_cli.timeline import Plan
 
 __all__ = ["Fate", "clock_zero", "container_for", "mux", "stream_fates"]
@@ -34,6 +34,7 @@ _ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
 }
 _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
 _OPUS_LAYOUTS = "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"  # libopus refuses 5.1(side)
+_UNLABELLED = {"ffv1", "vp9"}  # that have no place for all labels, nor has NUT
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
 _OPUS_LATER = "setts=ts=TS+0.0065/TB"  # ffmpeg 5.1 writes Opus' delay to Matroska without adding it to the times
 _APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
@@ -52,13 +53,15 @@ def mux(
     slow: Fraction = Fraction(1),
     trim: tuple[Fraction, Fraction] | None = None,
     rhythm: Plan | None = None,
+    color: Color | None = None,
 ) -> None:
     """Join `segments` ((NUT file, frames), all in one directory) and the kept streams of `info` into `out`.
 
     `rate` is the output's, frames/s. `video_start` is the source time of the first frame, s, on the source's own clock
     (`timeline.start`, of the sub-timeline if trimmed). `trim` is (start, end) on the same clock, s (`sub.start`,
     `sub.end`); sound and subtitles are cut to it, in whole packets. `slow` is the factor by which time is stretched.
-    `rhythm` says when each frame is shown if that is not at `rate`.
+    `rhythm` says when each frame is shown if that is not at `rate`. `color` is what the frames are labelled with, if
+    not as the source's are.
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
@@ -70,6 +73,7 @@ def mux(
         frames=sum(count for _, count in segments),
         rate=rate,
         rhythm=rhythm if rhythm is not None and rhythm.factor else None,
+        color=color or info.video.color,
         slow=slow,
         zero=zero,
         span=None if trim is None else trim[1] - trim[0],
@@ -141,6 +145,7 @@ class _Plan:
     frames: int
     rate: Fraction  # frames/s
     rhythm: Plan | None  # when frames are shown if that is not at `rate`
+    color: Color  # what the frames are labelled with
     slow: Fraction
     zero: Fraction  # s, the source time that becomes 0
     span: Fraction | None  # s of source, if trimmed
@@ -232,8 +237,8 @@ class _Plan:
             options["metadata:s:0"] = [*self._stale(), f"rotate={angle}"]
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
             options["tag:0"] = "hvc1"  # the tag that Apple's players know
-        if self.coded.codec == "ffv1" and self.coded.color.matrix is None:  # NUT has no place for it, nor has FFV1
-            color = self.info.video.color
+        coded, color = self.coded.color, self.color
+        if self.coded.codec in _UNLABELLED and None in (coded.matrix, coded.primaries, coded.transfer):
             if working_format(self.coded.pix_fmt).family is Family.RGB:
                 color = replace(color, range="pc", matrix="gbr", location=None)
             options.update({f"{key}:0": value for key, value in color_options(color).items()})

@@ -11,22 +11,21 @@ import pytest
 from conftest import MakeClip, Proved, tool
 from whole_files import convert
 
-from interp_cli.errors import InputError
+from interp_cli.errors import InputError, UsageError
 from interp_cli.job.job import Job
 from interp_cli.job.prepare import prepare
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.probe import probe
 
-pytestmark = pytest.mark.usefixtures("blending")
-
+blends = pytest.mark.usefixtures("blending")
 LOSSLESS = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-pix_fmt", "yuv420p")
 EIGHT = [(turn, mirrored) for turn in (0, 90, 180, 270) for mirrored in (False, True)]
 NAMES = {"mp4": {}, "mov": {}, "mkv": {}, "webm": {"ffmpeg_args": (("lossless", "1"),)}, "ts": {}, "avi": {}, "nut": {}}
 
 
-def shown(path: Path) -> list[str]:
+def shown(path: Path, filters: str = "null") -> list[str]:
     """What a player shows, by ffmpeg's framemd5 with its own turning: size, shape of pixels, md5 of every frame."""
-    text = tool("-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-").decode()
+    text = tool("-i", path, "-map", "0:v:0", "-vf", filters, "-fps_mode", "passthrough", "-f", "framemd5", "-").decode()
     head = [line for line in text.splitlines() if line.startswith(("#dimensions", "#sar"))]
     return [*head, *(line.split(",")[5].strip() for line in text.splitlines() if not line.startswith("#"))]
 
@@ -69,6 +68,7 @@ ALL = [
 ]
 
 
+@blends
 @pytest.mark.parametrize(("case", "ending"), ALL)
 def test_what_is_shown_is_turned_once(
     case: tuple[int, bool], ending: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
@@ -87,6 +87,7 @@ def test_what_is_shown_is_turned_once(
     proved("Geometry", f"{words(*case)}, pixels 3:2, in {ending}", oracle, result, ffmpeg=ffmpeg)
 
 
+@blends
 def test_an_odd_angle_is_told_to_players_or_said(
     ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
 ) -> None:
@@ -100,6 +101,7 @@ def test_an_odd_angle_is_told_to_players_or_said(
     proved("Geometry", "30 degrees in mp4", "display matrix by PyAV", "players are told to turn it", ffmpeg=ffmpeg)
 
 
+@blends
 def test_a_rotation_that_only_the_video_itself_tells_is_carried(
     ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
 ) -> None:
@@ -126,6 +128,7 @@ def changing(folder: Path, ending: str, after: str) -> Path:
     return path
 
 
+@blends
 @pytest.mark.parametrize("ending", ["ts", "webm"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_stream_that_changes_its_shape_midway_is_refused(
@@ -146,3 +149,68 @@ def test_a_stream_that_changes_its_shape_midway_is_refused(
     assert part == shown(source)[2 : 2 + len(part)] and len(part) in (5, 6)
     result = "refused with a sentence, exit code 3; the part before can be taken"
     proved("Geometry", f"{change} midway in {ending}", "files on disk, framemd5", result, ffmpeg=ffmpeg)
+
+
+SMALL = [(1, 1), (2, 2), (3, 5), (17, 1), (1, 18), (15, 16), (63, 47)]
+FEW_SMALL = {(3, 5)}
+
+
+def small(folder: Path, width: int, height: int, pix_fmt: str) -> Path:
+    """3 frames of that size, lossless; ffmpeg's own sources have no odd sizes, so they are cut out of larger ones."""
+    path = folder / "small.mkv"
+    cut = f"format=yuv444p,crop={width}:{height}:9:5:exact=1,format={pix_fmt}"
+    slices = ("-slices", 1) if min(width, height) < 16 else ()
+    tool("-f", "lavfi", "-i", f"testsrc2=s=96x64:r=10:d=0.3,{cut}", "-c:v", "ffv1", "-level", 3, *slices, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "size", [*(size if size in FEW_SMALL else pytest.param(size, marks=pytest.mark.slow) for size in SMALL)], ids=str
+)
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", pytest.param("yuv420p10le", marks=pytest.mark.slow)])
+def test_small_and_odd_sizes_lose_no_pixel(
+    size: tuple[int, int], pix_fmt: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    """With the network that ships, which wants more pixels than some of these have."""
+    width, height = size
+    source, exact = small(tmp_path, width, height, pix_fmt), tmp_path / "out.mkv"
+    convert(source, exact, ffmpeg=ffmpeg, codec="ffv1")
+    assert shown(exact)[0] == shown(source)[0] == f"#dimensions 0: {width}x{height}"
+    assert shown(exact)[2::2] == shown(source)[2:] and len(shown(exact)) == 2 + 6
+    convert(source, tmp_path / "out.mp4", ffmpeg=ffmpeg, preset="ultrafast", crf=0)
+    even = f"{width + width % 2}x{height + height % 2}"
+    whole = shown(tmp_path / "out.mp4")
+    assert whole[0] == f"#dimensions 0: {even}" and len(whole) == 2 + 6
+    if pix_fmt == "yuv420p":  # in which x264's crf 0 is lossless
+        cut = shown(tmp_path / "out.mp4", f"crop={width}:{height}:0:0:exact=1")
+        assert cut[2::2] == shown(source)[2:]
+    case = f"{width} x {height}, {pix_fmt}, with the network that ships"
+    proved("Geometry", case, "framemd5", f"every pixel kept; {even} in mp4, {width}x{height} in FFV1", ffmpeg=ffmpeg)
+
+
+@pytest.mark.parametrize(("codec", "least"), [("hevc", 16)])
+def test_a_picture_too_small_for_a_codec_is_refused(
+    codec: str, least: int, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    source = small(tmp_path, 14, least, "yuv420p")
+    with pytest.raises(UsageError, match=f"takes no picture smaller than {least} x {least}: choose another --codec"):
+        convert(source, tmp_path / "out.mp4", ffmpeg=ffmpeg, codec=codec)
+    assert not (tmp_path / "out.mp4").exists()
+    proved(
+        "Geometry", f"14 x {least} as {codec}", "files on disk", "refused with a sentence, exit code 2", ffmpeg=ffmpeg
+    )
+
+
+@pytest.mark.slow
+@blends
+@pytest.mark.parametrize("size", [(8192, 1024), (2, 8192), (8192, 2)], ids=str)
+def test_large_and_very_long_pictures_keep_every_pixel(
+    size: tuple[int, int], ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    source, out = tmp_path / "large.mkv", tmp_path / "out.mkv"
+    picture = f"testsrc2=s={size[0]}x{size[1]}:r=10:d=0.3,format=yuv420p"
+    tool("-f", "lavfi", "-i", picture, "-c:v", "ffv1", "-level", 1, source)
+    convert(source, out, ffmpeg=ffmpeg, codec="ffv1")
+    assert shown(out)[0] == f"#dimensions 0: {size[0]}x{size[1]}"
+    assert shown(out)[2::2] == shown(source)[2:] and len(shown(out)) == 2 + 6
+    proved("Geometry", f"{size[0]} x {size[1]}", "framemd5", "every source frame as it was", ffmpeg=ffmpeg)
