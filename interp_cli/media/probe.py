@@ -15,10 +15,11 @@ from pathlib import Path
 
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media import bounds
-from interp_cli.media.animation import apng_times
+from interp_cli.media.animation import apng_times, is_animated_webp
 from interp_cli.media.banner import Banner, StreamLine, parse_banner
 from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, has_decoder, source
 from interp_cli.media.fields import with_fields
+from interp_cli.media.float_pictures import is_float, why_not_read
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
 from interp_cli.media.orientation import with_orientation
@@ -160,6 +161,12 @@ def _cannot_open(path: str, lines: tuple[str, ...]) -> InputError:
     text = "\n".join(lines)
     if "moov atom not found" in text and "low score" not in text:
         return InputError(f"{path} is incomplete: its index is missing, as after a cut-off recording or download")
+    with Path(path).open("rb") as file:
+        animated = is_animated_webp(file)
+    if animated:
+        return InputError(f"{path} is an animated WebP, which ffmpeg reads from 9.0 on: make it an .apng or .gif first")
+    if is_float(path):
+        return InputError(why_not_read(path))
     if Path(path).suffix.lower() in SUFFIXES:
         folder = Path(path).parent
         many = f"to make a video of many, give the folder {folder}, or a pattern in quotes, such as '{folder / '*'}"
