@@ -152,7 +152,7 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         color=color,
         filters=filters,
         padding=more,
-        turning=turning(info.video) if turned else (),
+        turning=turning(info.video, PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)) if turned else (),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from interp_cli.media import bounds
 from interp_cli.media.ffmpeg import Ffmpeg, Output, Value, child, source
-from interp_cli.media.types import MediaInfo, VideoStream
+from interp_cli.media.types import MediaInfo, PixelFormat, VideoStream
 
 _SAID = re.compile(r"display ?matrix: rotation of ", re.IGNORECASE)
 _FRAMES_OWN = re.compile(r"side data - (?:3x3 )?displaymatrix: rotation of (-?[\d.]+) degrees")
@@ -82,11 +82,20 @@ def counter_clockwise(video: VideoStream) -> int:
     return -video.rotation % 360
 
 
-def turning(video: VideoStream) -> tuple[str, ...]:
-    """Filters that turn the picture as players would; none for angles that are not right ones, which they rarely do."""
+def turning(video: VideoStream, pixels: PixelFormat) -> tuple[str, ...]:
+    """Filters that turn frames of `pixels` as players would; none for angles that are not right ones.
+
+    4:2:2 on its side would be 4:4:0, so it is turned as 4:4:4; ffmpeg 5.1, left alone, squeezes full range there.
+    """
     if video.rotation % 90:
         return ()
-    return (*_RIGHT_ANGLES.get(video.rotation, ()), *(("hflip",) if video.mirrored else ()))
+    turns = (*_RIGHT_ANGLES.get(video.rotation, ()), *(("hflip",) if video.mirrored else ()))
+    if video.rotation not in (90, 270) or pixels.chroma_shift[0] == pixels.chroma_shift[1]:
+        return turns
+    kept = video.color.range or "tv"
+    scaled = f"scale=in_range={kept}:out_range={kept}:flags=accurate_rnd+full_chroma_int+bitexact:sws_dither=none"
+    whole = re.sub(r"4\d\dp", "444p", pixels.name)
+    return (scaled, f"format={whole}", *turns, scaled, f"format={pixels.name}")
 
 
 def turned_size(video: VideoStream) -> tuple[int, int]:
@@ -100,6 +109,6 @@ def orientation_note(video: VideoStream, container: str, ffmpeg: Ffmpeg) -> str 
         return None
     name = _NAMES.get(container, f".{container}")
     why = f"ffmpeg {ffmpeg.version[0]}.{ffmpeg.version[1]} makes no {name} file that tells players to do so"
-    if turning(video):
+    if video.rotation % 90 == 0:
         return f"the picture itself is {video.turned}, for {why}"
     return f"the picture is no longer shown {video.turned}: {why}; name the output .mp4 or .mov to keep that"

@@ -75,7 +75,7 @@ def choose_rendering(
         container=container,
         encoder=encoder,
         pix_fmt=pix_fmt,
-        filters=(*turning(info.video), *_conversion(info, source, pix_fmt)),
+        filters=(*turning(info.video, source), *_conversion(info, source, pix_fmt)),
         args=quality,
         description=f"{encoder}{shown}, {pix_fmt}, from lossless frames",
         plays=plays,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from conftest import MakeClip, Proved, tool
+from numpy.typing import NDArray
 from whole_files import convert
 
 from interp_cli.errors import InputError, UsageError
@@ -16,6 +18,7 @@ from interp_cli.job.job import Job
 from interp_cli.job.prepare import prepare
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.probe import probe
+from interp_cli.media.types import pixel_format
 
 blends = pytest.mark.usefixtures("blending")
 LOSSLESS = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-pix_fmt", "yuv420p")
@@ -214,3 +217,43 @@ def test_large_and_very_long_pictures_keep_every_pixel(
     assert shown(out)[0] == f"#dimensions 0: {size[0]}x{size[1]}"
     assert shown(out)[2::2] == shown(source)[2:] and len(shown(out)) == 2 + 6
     proved("Geometry", f"{size[0]} x {size[1]}", "framemd5", "every source frame as it was", ffmpeg=ffmpeg)
+
+
+QUARTERS = ["yuv422p", "yuv422p10le", "gray10le", "yuv444p", "gbrp", "yuva420p", "yuv411p"]
+
+
+def samples(path: Path, pix_fmt: str, width: int, height: int) -> list[list[NDArray[Any]]]:
+    """The planes of every frame as ffmpeg decodes it."""
+    pixels, frames, begin = pixel_format(pix_fmt), [], 0
+    raw = np.frombuffer(tool("-i", path, "-f", "rawvideo", "-pix_fmt", pix_fmt, "-"), pixels.dtype)
+    while begin < raw.size:
+        frames.append(list[NDArray[Any]]())
+        for rows, columns in pixels.plane_shapes(width, height):
+            frames[-1].append(raw[begin : begin + rows * columns].reshape(rows, columns))
+            begin += rows * columns
+    return frames
+
+
+@pytest.mark.slow
+@blends
+@pytest.mark.parametrize("kind", ["tv", "pc"])
+@pytest.mark.parametrize("pix_fmt", QUARTERS)
+def test_turning_the_picture_itself_changes_no_value(
+    pix_fmt: str, kind: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    """Luma is the same to the last bit; so is flat chroma, which 4:2:2 has to resample."""
+    source, out = tmp_path / "a.mov", tmp_path / "o.nut"
+    name = {"gbrp": "bgr0"}.get(pix_fmt, pix_fmt)
+    flat = "" if pix_fmt.startswith(("g", "yuv444", "yuva")) else ",geq=lum='mod(X*7+Y*5+N,220)':cb=90:cr=170"
+    picture = f"testsrc2=s=48x32:r=10:d=0.3,format={name.replace('10le', '')}{flat},format={name}"
+    tool("-f", "lavfi", "-i", picture, "-c:v", "ffv1", "-color_range", kind, "-strict", -2, tmp_path / "plain.mov")
+    tool("-display_rotation:v", 90, "-i", tmp_path / "plain.mov", "-c", "copy", source)
+    convert(source, out, ffmpeg=ffmpeg, codec="ffv1")
+    before, after = samples(tmp_path / "plain.mov", pix_fmt, 48, 32), samples(out, pix_fmt, 32, 48)
+    assert len(after) == 2 * len(before) == 6 and matrix(out) is None
+    for a, b in zip(before, after[::2], strict=True):
+        assert np.array_equal(np.rot90(a[0]), b[0])
+        for p, q in zip(a[1:], b[1:], strict=True):
+            assert np.array_equal(np.rot90(p), q) if p.shape[::-1] == q.shape else np.unique(p) == np.unique(q)
+    case = f"{pix_fmt}, {kind}, turned by 270 degrees in nut"
+    proved("Geometry", case, "planes by PyAV", "luma, and flat chroma, equal", ffmpeg=ffmpeg)
