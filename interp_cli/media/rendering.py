@@ -70,6 +70,9 @@ def choose_rendering(
     source = working_format(info.video.pix_fmt)
     quality = _quality(encoder, options.crf, what)
     pix_fmt, notes = _target(encoder, source)
+    if encoder == "libwebp" and info.video.sar != 1:
+        shape = f"{info.video.sar.numerator}:{info.video.sar.denominator}"
+        notes.append(f"pixels of {shape} become square, for webp has no place for their shape: choose png to keep it")
     shown = "" if not quality else " " + " ".join(f"{key} {value}" for key, value in quality)
     return Rendering(
         container=container,

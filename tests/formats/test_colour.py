@@ -252,6 +252,7 @@ def test_rgb_pictures_become_video_that_every_player_shows(
     proved("Colour", f"PNG, RGB of {depth}, to {kind}", oracle, "4:2:0, bt709, over 43 dB in RGB", ffmpeg=ffmpeg)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blending")
 def test_rgb_keeps_its_full_chroma_where_that_is_asked_for(ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved) -> None:
     pictures = tmp_path / "in"

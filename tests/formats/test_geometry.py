@@ -132,8 +132,15 @@ def changing(folder: Path, ending: str, after: str) -> Path:
 
 
 @blends
-@pytest.mark.parametrize("ending", ["ts", "webm"])
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("change", "ending"),
+    [
+        ("another size", "ts"),
+        ("4:4:4 after 4:2:0", "webm"),
+        pytest.param("another size", "webm", marks=pytest.mark.slow),
+        pytest.param("4:4:4 after 4:2:0", "ts", marks=pytest.mark.slow),
+    ],
+)
 def test_a_stream_that_changes_its_shape_midway_is_refused(
     change: str, ending: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
 ) -> None:
@@ -257,3 +264,32 @@ def test_turning_the_picture_itself_changes_no_value(
             assert np.array_equal(np.rot90(p), q) if p.shape[::-1] == q.shape else np.unique(p) == np.unique(q)
     case = f"{pix_fmt}, {kind}, turned by 270 degrees in nut"
     proved("Geometry", case, "planes by PyAV", "luma, and flat chroma, equal", ffmpeg=ffmpeg)
+
+
+SHAPED = [
+    ("hevc", "mp4"), ("hevc", "mkv"), ("hevc", "ts"), ("av1", "mp4"), ("av1", "webm"), ("vp9", "mp4"), ("vp9", "mkv"),
+    ("prores", "mov"), ("prores", "mkv"), ("ffv1", "mkv"), ("ffv1", "avi"), ("ffv1", "nut"), (None, "gif"),
+    (None, "apng"), (None, "y4m"),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@blends
+@pytest.mark.parametrize(("codec", "ending"), SHAPED)
+def test_every_codec_and_container_keeps_the_shape_of_pixels(
+    codec: str | None, ending: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
+) -> None:
+    source = make_clip("shaped.mp4", "-f", "lavfi", "-i", "testsrc2=s=160x96:r=10:d=0.2,setsar=3/2", *LOSSLESS)
+    preset = {"av1": "12", "hevc": "ultrafast", "vp9": "ultrafast"}.get(codec or "")
+    convert(source, tmp_path / f"out.{ending}", ffmpeg=ffmpeg, codec=codec, preset=preset)
+    size, shape = shown(tmp_path / f"out.{ending}")[:2]
+    assert size == "#dimensions 0: 160x96"
+    assert Fraction(shape.removeprefix("#sar 0: ")) == Fraction(3, 2)
+    proved("Geometry", f"pixels 3:2, {codec or 'frames'} in {ending}", "framemd5", "pixels 3:2", ffmpeg=ffmpeg)
+
+
+def test_webp_pictures_have_square_pixels_which_is_said(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path) -> None:
+    source = make_clip("shaped.mp4", "-f", "lavfi", "-i", "testsrc2=s=160x96:r=10:d=0.2,setsar=3/2", *LOSSLESS)
+    for suffix, said in ((".webp", True), (".png", False)):
+        work = prepare(Job(input=str(source), output=str(tmp_path / f"%d{suffix}"), ffmpeg=ffmpeg.path))
+        assert any("pixels of 3:2 become square" in note for note in work.encoding.notes) is said
