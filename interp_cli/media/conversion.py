@@ -107,6 +107,8 @@ def conversion(
 def _keeping(target: PixelFormat) -> str:
     if target.chroma_shift == (0, 0):
         return "which browsers, televisions and QuickTime may not show"
+    if target.alpha:
+        return "with half the resolution of colour, which is all that players show with transparency"
     deep = "" if target.depth == 8 else f"{target.depth}le"
     return f"which every player shows, with half the resolution of colour: --pix-fmt yuv444p{deep} keeps that whole"
 

@@ -232,7 +232,7 @@ class _Plan:
 
     def _video(self) -> dict[str, Value]:
         options: dict[str, Value] = {}
-        if self.old:  # it reads the angle into a tag as well, and writes it from one
+        if self.old and self.info.video.turned:  # it reads the angle into a tag as well, and writes it from one
             angle = counter_clockwise(self.info.video) if self.tells_orientation else ""
             options["metadata:s:0"] = [*self._stale(), f"rotate={angle}"]
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):

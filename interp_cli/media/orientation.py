@@ -73,8 +73,7 @@ def carries_orientation(video: VideoStream, container: str, ffmpeg: Ffmpeg) -> b
 
 def orientation_options(video: VideoStream) -> dict[str, Value]:
     """Options of an input, for an ffmpeg from 6.0 on, by which its copy is shown like `video`."""
-    turned: dict[str, Value] = {"display_rotation": counter_clockwise(video)} if video.turned else {}
-    return {**turned, **({"display_hflip": None} if video.mirrored else {})}
+    return {"display_rotation": counter_clockwise(video), **({"display_hflip": None} if video.mirrored else {})}
 
 
 def counter_clockwise(video: VideoStream) -> int:
