@@ -61,6 +61,7 @@ class StreamLine:
             attached_picture=self.attached_picture,
             sample_rate=self.sample_rate,
             channels=self.channels,
+            tags=self.tags,
         )
 
 

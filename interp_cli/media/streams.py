@@ -40,8 +40,15 @@ _AUDIO: dict[str, tuple[frozenset[str], str]] = {  # what each container takes a
         "flac",
     ),
     "webm": (frozenset({"opus", "vorbis"}), "opus"),
-    "avi": (frozenset({"mp3", "mp2", "ac3", "pcm_s16le", "pcm_u8"}), "ac3"),
-    "nut": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "flac", "opus", "vorbis", "pcm_s16le"}), "pcm_s16le"),
+    "avi": (
+        frozenset(name for name in _PCM if not name.endswith("be")) | {"mp3", "mp2", "ac3", "pcm_alaw", "pcm_mulaw"},
+        "ac3",
+    ),
+    "nut": (
+        _PCM
+        | {"aac", "mp3", "mp2", "ac3", "eac3", "dts", "flac", "opus", "vorbis", "wavpack", "pcm_alaw", "pcm_mulaw"},
+        "flac",
+    ),
     "mpegts": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}), "aac"),
 }
 _TEXT = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text"})  # that ffmpeg can read
@@ -55,7 +62,7 @@ _SUBTITLES: dict[str, tuple[frozenset[str], str | None]] = {
     ),
     "webm": (frozenset({"webvtt"}), "webvtt"),
     "avi": (frozenset(), None),
-    "nut": (frozenset({"subrip", "ass"}), None),
+    "nut": (frozenset({"subrip", "ass", "dvd_subtitle", "dvb_subtitle"}), "subrip"),
     "mpegts": (frozenset({"dvb_subtitle", "hdmv_pgs_subtitle"}), None),
 }
 _DATA: dict[str, frozenset[str]] = {
@@ -63,7 +70,9 @@ _DATA: dict[str, frozenset[str]] = {
     "mov": frozenset({"gpmd"}),
     "mpegts": frozenset({"klv"}),
 }
-_COVERS = {"mp4": {"mjpeg", "png"}, "mov": {"mjpeg", "png"}}  # in Matroska it is no stream
+_SLOW = _TEXT | {"hdmv_pgs_subtitle", "dvb_subtitle"}  # that end with a packet, not at a time told within one
+_COVERS = dict.fromkeys(("mp4", "mov", "matroska"), frozenset({"mjpeg", "png"}))  # in Matroska it is an attachment
+_LOSSLESS_OTHERWISE = {"mov": "alac", "avi": "pcm_s24le"}
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 
 
@@ -127,6 +136,10 @@ def stream_fates(
                 fates.append(_copy(stream))
             case "data" if stream.codec == "tmcd":
                 fates.append(_drop(stream, "a timecode track counts the source's frames, not the new ones"))
+            case "data" if stream.codec in _DATA.get(container, ()):
+                fates.append(_drop(stream, "data cannot be slowed down"))
+            case "attachment":
+                fates.append(_drop(stream, f"{_name(container)} files cannot hold attachments such as fonts: .mkv can"))
             case _:
                 fates.append(_drop(stream, f"{_name(container)} files cannot hold this kind of {stream.kind}"))
     return tuple(fates)
@@ -141,19 +154,17 @@ def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: Audio
         return _convert(stream, to, "stretched to the slow motion, pitch kept")
     if stream.codec in taken:
         return _copy(stream)
-    if container == "mov" and stream.codec in _LOSSLESS:
-        otherwise = "alac"
+    if stream.codec in _LOSSLESS:
+        otherwise = _LOSSLESS_OTHERWISE.get(container, otherwise)
     return _convert(stream, otherwise, f"{_name(container)} files cannot hold {stream.codec}")
 
 
 def _subtitle(stream: OtherStream, container: str, *, slow: bool) -> Fate:
     taken, otherwise = _SUBTITLES[container]
-    if slow and stream.codec not in _TEXT:
-        return _drop(stream, "only text subtitles can be slowed down")
+    if slow and stream.codec not in _SLOW:
+        return _drop(stream, f"{stream.codec} subtitles cannot be slowed down: they say within how long they are shown")
     if stream.codec in taken:
         return _copy(stream)
-    if otherwise and stream.codec in _TEXT and slow:  # ffmpeg 5.1 would lose the last one
-        return _drop(stream, f"{stream.codec} subtitles cannot be slowed down and made {otherwise} at once")
     if otherwise and stream.codec in _TEXT:
         return _convert(stream, otherwise, f"{_name(container)} files cannot hold {stream.codec}")
     kind = "text" if stream.codec in _TEXT or "text" in stream.codec else "picture"
