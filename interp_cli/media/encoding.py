@@ -123,7 +123,8 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         formats = tuple(name for name in formats if _vp9_shows(name, container))
     pix_fmt = _choose_format(source, options.pix_fmt, formats, encoder)
     mastering, unsaid = _mastering(info, encoder)
-    args = _joined(_settings(encoder, options, pix_fmt), mastering, _extra(options.ffmpeg_args))
+    in_order = {"bf": "0"} if container == "avi" and encoder == "libx264" else {}  # AVI has no times of showing
+    args = _joined(_settings(encoder, options, pix_fmt), mastering, in_order, _extra(options.ffmpeg_args))
     filters, color, notes = conversion(info, source, pix_fmt, encoder)
     if info.video.rotation and not carries_rotation(container, ffmpeg):
         lost = f"the rotation by {info.video.rotation} degrees is lost: ffmpeg {ffmpeg.version[0]}.{ffmpeg.version[1]}"

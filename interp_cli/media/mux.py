@@ -249,6 +249,8 @@ class _Plan:
             return {"f": self.container, "muxdelay": 0, "muxpreload": 0}  # the default is to begin at 1.4 s
         if self.container in ("matroska", "webm"):
             return {"f": self.container, "fflags": "+bitexact"}  # else it carries random numbers: never the same twice
+        if self.container == "avi":  # which has no times of beginning: all that is moved is what has frames
+            return {"f": self.container, "avoid_negative_ts": "disabled"}
         if self.container not in ("mp4", "mov"):
             return {"f": self.container}
         ticks = self.rate.numerator if self.rhythm is None else self.rhythm.tick.denominator

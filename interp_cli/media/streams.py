@@ -47,7 +47,7 @@ _AUDIO: dict[str, tuple[frozenset[str], str]] = {  # what each container takes a
     "nut": (
         _PCM
         | {"aac", "mp3", "mp2", "ac3", "eac3", "dts", "flac", "opus", "vorbis", "wavpack", "pcm_alaw", "pcm_mulaw"},
-        "flac",
+        "pcm_s16le",
     ),
     "mpegts": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}), "aac"),
 }
@@ -72,7 +72,7 @@ _DATA: dict[str, frozenset[str]] = {
 }
 _SLOW = _TEXT | {"hdmv_pgs_subtitle", "dvb_subtitle"}  # that end with a packet, not at a time told within one
 _COVERS = dict.fromkeys(("mp4", "mov", "matroska"), frozenset({"mjpeg", "png"}))  # in Matroska it is an attachment
-_LOSSLESS_OTHERWISE = {"mov": "alac", "avi": "pcm_s24le"}
+_LOSSLESS_OTHERWISE = {"mov": "alac", "avi": "pcm_s24le", "nut": "pcm_s24le"}
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 
 

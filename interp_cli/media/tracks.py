@@ -12,6 +12,7 @@ _ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
     "opus": {"c": "libopus", "b": "192k"},
     "flac": {"c": "flac"},
     "alac": {"c": "alac"},
+    "pcm_s16le": {"c": "pcm_s16le"},
     "pcm_s24le": {"c": "pcm_s24le"},
     "mov_text": {"c": "mov_text"},
     "subrip": {"c": "srt"},
@@ -27,6 +28,7 @@ _QUICKTIME_LANGUAGES = {  # that ffmpeg's table for MOV has under their older co
     "kat": "geo", "bod": "tib", "mya": "bur", "msa": "may", "cym": "wel", "eus": "baq", "swe": "sve", "fre": "fra",
     "cze": "ces", "slo": "slk", "rum": "ron",
 }  # fmt: skip
+_DROP_MOSTLY_NEGATIVE = "noise=amount=0:drop=lt(pts+d/2\\,0)"  # AVI's sound begins at 0, whatever its times
 DROP_NEGATIVE = "noise=amount=0:drop=lt(pts\\,0)"  # copypriorss is for copied streams only
 
 
@@ -40,6 +42,7 @@ def stream_options(
 ) -> dict[str, str]:
     """Options of the stream, without its number. `end` (s) is where stretched sound ends, `old` an ffmpeg before 6."""
     cut = cut and fate.kind in ("audio", "subtitle", "data")
+    at_once = container == "avi" and fate.kind == "audio"
     late = (fate.to_codec or fate.codec) == "opus" and container in ("matroska", "webm") and old
     options = encoder_options(fate)
     if fate.kind == "subtitle" and cut and fate.action == "convert":
@@ -49,10 +52,12 @@ def stream_options(
             options = slowed_subtitle(slow)
         elif late:
             options["bsf"] = _OPUS_LATER
+        elif at_once:
+            options["bsf"] = _DROP_MOSTLY_NEGATIVE
         return {**options, "copypriorss": "0"} if cut else options
     if fate.kind == "audio":
         layouts = [_OPUS_LAYOUTS] if fate.to_codec == "opus" else []
-        if steps := [*_sound(end, slow=slow, cut=cut), *layouts, *([_OPUS_ENCODED_LATER] if late else [])]:
+        if steps := [*_sound(end, slow=slow, cut=cut or at_once), *layouts, *([_OPUS_ENCODED_LATER] if late else [])]:
             options["filter"] = ",".join(steps)
     return options
 
