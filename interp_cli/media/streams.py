@@ -63,7 +63,7 @@ _SUBTITLES: dict[str, tuple[frozenset[str], str | None]] = {
     "webm": (frozenset({"webvtt"}), "webvtt"),
     "avi": (frozenset(), None),
     "nut": (frozenset({"subrip", "ass", "dvd_subtitle", "dvb_subtitle"}), "subrip"),
-    "mpegts": (frozenset({"dvb_subtitle", "hdmv_pgs_subtitle"}), None),
+    "mpegts": (frozenset({"dvb_subtitle"}), None),  # PGS would be read as data again
 }
 _DATA: dict[str, frozenset[str]] = {
     "mp4": frozenset({"gpmd"}),

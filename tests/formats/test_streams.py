@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +21,7 @@ from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.options import EncodeOptions
 
 RATE = 48_000  # Hz
-SMALL = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=24:d=1.5")
+SMALL = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=24:d=2")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 VP9, PLAIN = EncodeOptions(preset="8"), EncodeOptions(preset="ultrafast")
 
@@ -54,6 +58,11 @@ TITLES = {"mp4": "handler_name", "mov": "handler_name", "mkv": "title", "webm": 
 OTHER_CODES = {"ger": "deu", "chi": "zho"}  # of the same languages, as QuickTime has them
 # Framed otherwise in MPEG-TS; without the packet of its priming in AVI, whose sound begins at 0.
 OTHER_PACKETS = {("ts", "aac"), ("ts", "opus"), ("avi", "mp3")}
+
+
+def seldom(names: Iterable[str], *, but: tuple[str, ...]) -> list[Any]:
+    """Parameters of a test that runs only among the slow ones, `but` for some."""
+    return [name if name in but else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @dataclass
@@ -134,9 +143,7 @@ def nine_sounds(nine_tracks: Path) -> list[Sound]:
     return sounds(nine_tracks)
 
 
-@pytest.mark.parametrize(
-    "ending", [name if name in ("mp4", "mkv", "webm") else pytest.param(name, marks=pytest.mark.slow) for name in KEPT]
-)
+@pytest.mark.parametrize("ending", seldom(KEPT, but=("mp4", "webm")))
 def test_every_sound_track_is_there_in_its_time_with_its_name(
     ending: str, ffmpeg: Ffmpeg, nine_tracks: Path, nine_sounds: list[Sound], tmp_path: Path, proved: Proved
 ) -> None:
@@ -167,3 +174,183 @@ def test_every_sound_track_is_there_in_its_time_with_its_name(
         told = "the same packets" if n in copied else "the same samples" if n in exact or fate.action == "copy" else ""
         result = f"{fate.action}: {told or f'{fate.to_codec}, the same sound'}, less than 6 ms off"
         proved("Streams: sound", case, "streamhash; cross-correlation of what PyAV decodes", result, ffmpeg=ffmpeg)
+
+
+# ---- subtitles
+
+SHOWN = ((Fraction(1, 2), Fraction(1)), (Fraction(6, 5), Fraction(19, 10)))  # s
+SAID = ("hello, there", "bye")
+SRT = "1\n00:00:00,500 --> 00:00:01,000\nhello, there\n\n2\n00:00:01,200 --> 00:00:01,900\nbye\n"
+SUBTITLES = ("subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle")
+FATES = {  # of SUBTITLES, by ending: k(ept), c(onverted) or l(eft out); what text becomes
+    "mkv": ("kkkkkk", ""),
+    "mp4": ("ccclkl", "mov_text"),
+    "mov": ("ccclll", "mov_text"),
+    "webm": ("ccklll", "webvtt"),
+    "ts": ("lllllk", ""),
+}
+
+
+def pgs(shown: tuple[tuple[Fraction, Fraction], ...]) -> bytes:
+    """A .sup file with a grey bar, and its clearing, for each (from, to)."""
+
+    def segment(time: Fraction, kind: int, data: bytes) -> bytes:
+        return b"PG" + struct.pack(">IIBH", round(time * 90_000), 0, kind, len(data)) + data
+
+    wide, high, whole = 16, 8, b""
+    bar = (b"\x00" + bytes([0x80 | wide]) + b"\x01\x00\x00") * high
+    image = struct.pack(">HBB", 0, 0, 0xC0) + (len(bar) + 4).to_bytes(3, "big") + struct.pack(">HH", wide, high) + bar
+    for n, times in enumerate(shown):
+        for time, drawn in zip(times, (1, 0), strict=True):
+            place = struct.pack(">HBBHH", 0, 0, 0, 20, 30) * drawn
+            state = struct.pack(">HHBHBBBB", 64, 48, 0x10, 2 * n + 1 - drawn, 0x80 * drawn, 0, 0, drawn)
+            whole += segment(time, 0x16, state + place)
+            whole += segment(time, 0x17, struct.pack(">BBHHHH", 1, 0, 20, 30, wide, high))
+            if drawn:
+                whole += segment(time, 0x14, bytes([0, 0, 1, 200 - 40 * n, 128, 128, 255])) + segment(time, 0x15, image)
+            whole += segment(time, 0x80, b"")
+    return whole
+
+
+@pytest.fixture(scope="session")
+def six_subtitles(make_clip: MakeClip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same two subtitles as SubRip, ASS, WebVTT, PGS, DVD and DVB subtitles, in Matroska."""
+    folder = tmp_path_factory.mktemp("subtitles")
+    (folder / "s.srt").write_text(SRT)
+    (folder / "p.sup").write_bytes(pgs(SHOWN))
+    inputs = ("-i", folder / "s.srt", "-i", folder / "p.sup")
+    codecs = ("srt", "ass", "webvtt", "copy", "dvdsub", "dvbsub")
+    maps = [text for n in (1, 1, 1, 2, 2, 2) for text in ("-map", n)]
+    told = [text for n, codec in enumerate(codecs) for text in (f"-c:s:{n}", codec)]
+    tags = [text for n, (_, code, _) in enumerate(TRACKS[:6]) for text in (f"-metadata:s:s:{n}", f"language={code}")]
+    drawn = make_clip("drawn.mkv", *SMALL, *inputs, "-map", 0, *maps, *H264, *told, *tags, "-disposition:s:1", "forced")
+    path = folder / "six.mkv"
+    with av.open(str(drawn)) as source, av.open(str(path), "w") as out:
+        streams = [out.add_stream_from_template(stream) for stream in source.streams]
+        for stream, drawn_stream in zip(streams, source.streams, strict=True):
+            stream.metadata.update(drawn_stream.metadata)
+            stream.disposition = drawn_stream.disposition
+        flat, counts = [time for pair in SHOWN for time in pair], [0] * len(streams)
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            number, count = packet.stream.index, counts[packet.stream.index]
+            counts[number] += 1
+            if number > 3:  # ffmpeg does not know when a PGS subtitle ends, so the times of what it makes are wrong
+                begin, end = SHOWN[count] if number == 5 else (flat[count], flat[count])
+                data = with_end(bytes(packet), end - begin) if number == 5 else bytes(packet)
+                base, packet = packet.time_base, av.Packet(data)
+                packet.time_base = base
+                packet.pts = packet.dts = round(begin / base)
+                packet.duration = round((end - begin) / base)
+            packet.stream = streams[number]
+            out.mux(packet)
+    return path
+
+
+def with_end(data: bytes, length: Fraction) -> bytes:
+    """A DVD subtitle that says within that it is shown for `length` s."""
+    first = int.from_bytes(data[2:4], "big")
+    last = int.from_bytes(data[first + 2 : first + 4], "big")
+    return data[:last] + round(length * 90_000 / 1024).to_bytes(2, "big") + data[last + 2 :]
+
+
+def words(path: Path, number: int) -> list[tuple[Fraction, Fraction, str]]:
+    """(from, to, text) of each subtitle, s after the first picture, as ffmpeg writes it to SubRip."""
+    with av.open(str(path)) as container:
+        first = min(p.pts * p.time_base for p in container.demux(video=0) if p.pts is not None)
+    found = []
+    for block in tool("-copyts", "-i", path, "-map", f"0:s:{number}", "-f", "srt", "-").decode().strip().split("\n\n"):
+        _, line, *text = block.splitlines()
+        begin, end = (
+            3600 * int(h) + 60 * int(m) + Fraction(s.replace(",", ".")) - first
+            for h, m, s in (clock.split(":") for clock in line.split(" --> "))
+        )
+        found.append((begin, end, re.sub("<[^>]*>", "", " ".join(text))))
+    return found
+
+
+def blocks(path: Path, number: int) -> list[tuple[Fraction, bytes]]:
+    """(time, bytes) of each packet of a subtitle stream, s after the first picture, as PyAV reads them."""
+    with av.open(str(path)) as container:
+        first, found = Fraction(10), []
+        wanted = container.streams.subtitles[number].index
+        for packet in container.demux():
+            if packet.pts is not None and packet.stream.type == "video":
+                first = min(first, packet.pts * packet.time_base)
+            elif packet.pts is not None and packet.stream.index == wanted:
+                found.append((packet.pts * packet.time_base, bytes(packet)))
+    return [(time - first, data) for time, data in found]
+
+
+@pytest.mark.parametrize("slow", [Fraction(1), Fraction(5, 2)], ids=["whole speed", "slow"])
+@pytest.mark.parametrize("ending", seldom(FATES, but=("mp4",)))
+def test_subtitles_are_kept_or_converted_or_said_to_be_left_out(
+    ending: str, slow: Fraction, ffmpeg: Ffmpeg, six_subtitles: Path, tmp_path: Path, proved: Proved
+) -> None:
+    out = tmp_path / f"out.{ending}"
+    how = VP9 if ending == "webm" else PLAIN
+    _, _, fates = remade(six_subtitles, out, ffmpeg, rate=Fraction(24), slow=slow, options=how)
+    letters, becomes = FATES[ending]
+    if slow != 1:  # a DVD subtitle says within how long it is shown
+        letters = letters[:4] + "l" + letters[5:]
+    assert [fate.action for fate in fates] == [{"k": "copy", "c": "convert", "l": "drop"}[x] for x in letters]
+    assert all(fate.reason for fate in fates if fate.action != "copy")
+    kept = [fate for fate in fates if fate.action != "drop"]
+    with av.open(str(out)) as container:
+        assert len(container.streams.subtitles) == len(kept)
+        if ending != "ts":  # which names languages only where the packets say more than they do here
+            known = [stream.metadata.get("language", "und") for stream in container.streams.subtitles]
+            assert [OTHER_CODES.get(code, code) for code in known] == [TRACKS[fate.index - 1][1] for fate in kept]
+        if len(kept) > 1 and ending in ("mkv", "mp4"):
+            assert container.streams.subtitles[1].disposition & av.stream.Disposition.forced or ending == "mp4"
+    near = Fraction(1, 1000) * (1 + slow)
+    speed = "" if slow == 1 else f", {slow} times slower"
+    for n, fate in enumerate(kept):
+        if fate.codec in ("subrip", "ass", "webvtt"):
+            got = words(out, n)
+            assert [text for _, _, text in got] == list(SAID)
+            for (begin, end, _), (was, until) in zip(got, SHOWN, strict=True):
+                assert abs(begin - was * slow) <= near and abs(end - until * slow) <= near
+            oracle = "text and times by ffmpeg -f srt"
+        else:
+            got, was = blocks(out, n), blocks(six_subtitles, fate.index - 1)
+            assert [data for _, data in got] == [data for _, data in was]
+            assert all(abs(a - b * slow) <= near for (a, _), (b, _) in zip(got, was, strict=True))
+            oracle = "packets and times by PyAV"
+        result = "kept" if fate.action == "copy" else f"becomes {becomes}"
+        proved("Streams: subtitles", f"{fate.codec} to {ending}{speed}", oracle, f"{result}, equal", ffmpeg=ffmpeg)
+    for fate in (fate for fate in fates if fate.action == "drop"):
+        case = f"{fate.codec} to {ending}{speed}"
+        proved("Streams: subtitles", case, "streams by PyAV", f"left out: {fate.reason}", ffmpeg=ffmpeg)
+
+
+@pytest.mark.parametrize("slow", [Fraction(1), Fraction(8)], ids=["whole speed", "slow"])
+@pytest.mark.parametrize("ending", seldom(["mp4", "mkv", "webm"], but=("mkv",)))
+def test_subtitles_of_an_mp4_are_where_they_were(
+    ending: str, slow: Fraction, ffmpeg: Ffmpeg, six_subtitles: Path, tmp_path: Path, proved: Proved
+) -> None:
+    source, out = tmp_path / "in.mp4", tmp_path / f"out.{ending}"
+    tool("-i", six_subtitles, "-map", "0:v", "-map", "0:s:0", "-c:v", "copy", "-c:s", "mov_text", source)
+    remade(source, out, ffmpeg, rate=Fraction(24), slow=slow, options=VP9 if ending == "webm" else PLAIN)
+    got = words(out, 0)
+    assert [text for _, _, text in got] == list(SAID)
+    for (begin, end, _), (was, until) in zip(got, SHOWN, strict=True):
+        assert abs(begin - was * slow) <= Fraction(1 + slow, 1000) and abs(end - until * slow) <= Fraction(
+            1 + slow, 1000
+        )
+    case = f"mov_text to {ending}" + ("" if slow == 1 else f", {slow} times slower")
+    proved("Streams: subtitles", case, "text and times by ffmpeg -f srt", "equal", ffmpeg=ffmpeg)
+
+
+def test_a_slowed_part_has_its_converted_subtitles_at_their_times(
+    ffmpeg: Ffmpeg, six_subtitles: Path, tmp_path: Path
+) -> None:
+    part = (Fraction(1), None)
+    remade(
+        six_subtitles, tmp_path / "out.mp4", ffmpeg, rate=Fraction(24), slow=Fraction(5, 2), part=part, options=PLAIN
+    )
+    for n in range(3):
+        ((begin, end, text),) = words(tmp_path / "out.mp4", n)
+        assert text == "bye"
+        assert abs(begin - Fraction(1, 2)) < Fraction(5, 1000) and abs(end - Fraction(9, 4)) < Fraction(5, 1000)
