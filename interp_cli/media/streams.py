@@ -71,7 +71,7 @@ _DATA: dict[str, frozenset[str]] = {
     "mpegts": frozenset({"klv"}),
 }
 _SLOW = _TEXT | {"hdmv_pgs_subtitle", "dvb_subtitle"}  # that end with a packet, not at a time told within one
-_COVERS = dict.fromkeys(("mp4", "mov", "matroska"), frozenset({"mjpeg", "png"}))  # in Matroska it is an attachment
+_COVERS = dict.fromkeys(("mp4", "matroska"), frozenset({"mjpeg", "png"}))  # in Matroska it is an attachment
 _LOSSLESS_OTHERWISE = {"mov": "alac", "avi": "pcm_s24le", "nut": "pcm_s24le"}
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 
@@ -176,7 +176,8 @@ def _video(stream: OtherStream, container: str, *, slow: bool) -> Fate:
     if stream.attached_picture:
         if stream.codec in _COVERS.get(container, ()):
             return _copy(stream)
-        return _drop(stream, f"vfi cannot put a cover picture ({stream.codec}) into {_name(container)} files")
+        elsewhere = ": .mp4 and .mkv can" if stream.codec in _COVERS["mp4"] else ""
+        return _drop(stream, f"{_name(container)} files cannot hold a cover picture ({stream.codec}){elsewhere}")
     if slow:
         return _drop(stream, "only one video stream is slowed down")
     if container in ("matroska", "nut"):
