@@ -141,7 +141,7 @@ def stream_fates(
             case "attachment":
                 fates.append(_drop(stream, f"{_name(container)} files cannot hold attachments such as fonts: .mkv can"))
             case _:
-                fates.append(_drop(stream, f"{_name(container)} files cannot hold this kind of {stream.kind}"))
+                fates.append(_drop(stream, f"{_name(container)} files cannot hold {stream.codec} {stream.kind}"))
     return tuple(fates)
 
 

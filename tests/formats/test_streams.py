@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from conftest import MakeClip, Proved, tool
 from numpy.typing import NDArray
-from remuxed import remade
+from remuxed import remade, tracks
 
 from interp_cli.media.ffmpeg import Ffmpeg
+from interp_cli.media.mux import container_for, stream_fates
+from interp_cli.media.probe import probe
 from interp_cli.options import EncodeOptions
 
 RATE = 48_000  # Hz
@@ -60,7 +62,7 @@ OTHER_CODES = {"ger": "deu", "chi": "zho"}  # of the same languages, as QuickTim
 OTHER_PACKETS = {("ts", "aac"), ("ts", "opus"), ("avi", "mp3")}
 
 
-def seldom(names: Iterable[str], *, but: tuple[str, ...]) -> list[Any]:
+def seldom(names: Iterable[Any], *, but: tuple[Any, ...]) -> list[Any]:
     """Parameters of a test that runs only among the slow ones, `but` for some."""
     return [name if name in but else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
@@ -354,3 +356,136 @@ def test_a_slowed_part_has_its_converted_subtitles_at_their_times(
         ((begin, end, text),) = words(tmp_path / "out.mp4", n)
         assert text == "bye"
         assert abs(begin - Fraction(1, 2)) < Fraction(5, 1000) and abs(end - Fraction(9, 4)) < Fraction(5, 1000)
+
+
+# ---- pictures, fonts, timecode, data
+
+
+def facts(path: Path) -> list[tuple[str, str, bytes]]:
+    """(kind, name, content) of every cover and attachment, as PyAV reads them."""
+    found = []
+    with av.open(str(path)) as container:
+        for stream in container.streams:
+            name = stream.metadata.get("filename", "")
+            if stream.type == "attachment":
+                found.append((stream.metadata.get("mimetype", ""), name, bytes(stream.data)))
+            elif stream.type == "video" and stream.disposition & av.stream.Disposition.attached_pic:
+                picture = next(bytes(p) for p in container.demux(stream) if p.size)
+                found.append((stream.metadata.get("mimetype", "cover"), name, picture))
+    return sorted(found)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A PNG, a JPEG and what passes for a font."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("a.png", "b.jpg"):
+        tool("-f", "lavfi", "-i", "testsrc=s=40x40", "-frames:v", 1, folder / name)
+    (folder / "f.ttf").write_bytes(b"font")
+    return folder / "a.png", folder / "b.jpg", folder / "f.ttf"
+
+
+@pytest.mark.parametrize("slow", seldom([Fraction(1), Fraction(2)], but=(Fraction(1),)))
+def test_covers_go_into_matroska_and_out_of_it(
+    slow: Fraction, ffmpeg: Ffmpeg, pictures: tuple[Path, Path, Path], tmp_path: Path, proved: Proved
+) -> None:
+    png, jpg, _ = pictures
+    covers = [text for n in (1, 2) for text in (f"-c:v:{n}", "copy", f"-disposition:v:{n}", "attached_pic")]
+    sound = ("-f", "lavfi", "-i", "sine=d=2")
+    inputs = (*SMALL, *sound, "-i", png, "-i", jpg)
+    maps = ("-map", 0, "-map", 2, "-map", 3, "-map", 1)  # the sound comes last
+    tool(*inputs, *maps, "-c:v:0", "libx264", "-pix_fmt:v:0", "yuv420p", *covers, tmp_path / "in.mp4")
+    path, contents = tmp_path / "in.mp4", [png.read_bytes(), jpg.read_bytes()]
+    for name, pieces in {
+        "out.mkv": [("image/jpeg", "cover_2.jpg", contents[1]), ("image/png", "cover.png", contents[0])],
+        "again.mkv": [("image/jpeg", "cover_2.jpg", contents[1]), ("image/png", "cover.png", contents[0])],
+        "back.mp4": sorted(("cover", "", content) for content in contents),
+    }.items():
+        _, _, fates = remade(path, tmp_path / name, ffmpeg, rate=Fraction(24), slow=slow, options=PLAIN)
+        assert [f.action for f in fates if f.kind == "video"] == ["copy", "copy"]
+        assert facts(tmp_path / name) == pieces
+        assert tracks(tmp_path / name)[0].times[0] < Fraction(1, 10)  # three times the sound's priming
+        path = tmp_path / name
+    for case in ("mp4 to mkv: cover.png, cover_2.jpg", "mkv to mkv: under their names", "mkv to mp4"):
+        proved("Streams: other", f"PNG and JPEG covers, {case}", "bytes by PyAV", "equal", ffmpeg=ffmpeg)
+
+
+def test_covers_and_fonts_of_matroska_keep_their_names_or_are_said_to_be_left_out(
+    ffmpeg: Ffmpeg, pictures: tuple[Path, Path, Path], tmp_path: Path, proved: Proved
+) -> None:
+    png, jpg, font = pictures
+    attached = [
+        (png, "image/png", "small_cover.png"),
+        (font, "font/ttf", "f.ttf"),
+        (jpg, "image/jpeg", "it's 100%.jpg"),
+    ]
+    options = []
+    for n, (path, mime, name) in enumerate(attached):
+        options += ["-attach", path, f"-metadata:s:t:{n}", f"mimetype={mime}", f"-metadata:s:t:{n}", f"filename={name}"]
+    tool(*SMALL, *H264, *options, tmp_path / "in.mkv")
+    remade(tmp_path / "in.mkv", tmp_path / "out.mkv", ffmpeg, rate=Fraction(24), options=PLAIN)
+    assert facts(tmp_path / "out.mkv") == facts(tmp_path / "in.mkv")
+    assert len(facts(tmp_path / "out.mkv")) == 3
+    proved(
+        "Streams: other", "mkv to mkv: fonts, covers of any name", "PyAV", "equal, with names and types", ffmpeg=ffmpeg
+    )
+    for ending, lost in (("mp4", {"font": ".mkv can"}), ("mov", {"font": ".mkv can", "cover": ".mp4 and .mkv can"})):
+        _, _, fates = remade(tmp_path / "in.mkv", tmp_path / f"out.{ending}", ffmpeg, rate=Fraction(24), options=PLAIN)
+        reasons = [fate.reason or "" for fate in fates if fate.action == "drop"]
+        assert dict.fromkeys(lost, True) == {w: any(w in r and r.endswith(lost[w]) for r in reasons) for w in lost}
+        assert len(facts(tmp_path / f"out.{ending}")) == (2 if ending == "mp4" else 0)
+        for reason in sorted(set(reasons)):
+            proved(
+                "Streams: other",
+                f"mkv with covers and a font to {ending}",
+                "PyAV",
+                f"left out: {reason}",
+                ffmpeg=ffmpeg,
+            )
+
+
+@pytest.mark.parametrize("ending", seldom(["mov", "mp4", "mkv"], but=("mov",)))
+def test_a_timecode_is_left_out_and_said_to_be(ending: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved) -> None:
+    tool(*SMALL, *H264, "-timecode", "01:00:00:00", tmp_path / "in.mov")
+    with av.open(str(tmp_path / "in.mov")) as container:
+        assert [stream.type for stream in container.streams] == ["video", "data"]
+    _, _, fates = remade(tmp_path / "in.mov", tmp_path / f"out.{ending}", ffmpeg, rate=Fraction(48), options=PLAIN)
+    assert [(f.codec, f.action) for f in fates] == [("tmcd", "drop")] and "counts the source's frames" in str(fates[0])
+    with av.open(str(tmp_path / f"out.{ending}")) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+        tags = {*container.metadata, *container.streams[0].metadata}
+        assert "timecode" not in {key.lower() for key in tags}
+    proved("Streams: other", f"timecode (tmcd) to {ending}", "PyAV", f"left out: {fates[0].reason}", ffmpeg=ffmpeg)
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("bin_data", "mp4"), pytest.param("klv", "ts", marks=pytest.mark.slow)])
+def test_data_are_kept_packet_for_packet(
+    codec: str, ending: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    tool(*SMALL, *H264, tmp_path / f"v.{ending}")
+    path, out = tmp_path / f"in.{ending}", tmp_path / f"out.{ending}"
+    with av.open(str(tmp_path / f"v.{ending}")) as source, av.open(str(path), "w") as made:
+        video, data = made.add_stream_from_template(source.streams[0]), made.add_data_stream(codec)
+        for n, packet in enumerate(p for p in source.demux() if p.dts is not None):
+            told = av.Packet(b"\x06\x0e\x2b\x34 fact %d" % n)
+            told.pts = told.dts = packet.pts
+            told.time_base, told.duration, told.stream, packet.stream = packet.time_base, packet.duration, data, video
+            made.mux(told)
+            made.mux(packet)
+    _, _, fates = remade(path, out, ffmpeg, rate=Fraction(48), options=PLAIN)
+    name = "gpmd" if ending == "mp4" else codec
+    assert [(f.kind, f.codec, f.action) for f in fates] == [("data", name, "copy")]
+    before, after = payload(path), payload(out)
+    assert len(after) == 48 and [data for _, data in after] == [data for _, data in before]
+    assert all(abs(a - b) <= Fraction(1, 1000) for (a, _), (b, _) in zip(after, before, strict=True))
+    proved("Streams: other", f"{name} data in {ending}", "packets and times by PyAV", "equal", ffmpeg=ffmpeg)
+    slowed = stream_fates(probe(str(path), ffmpeg=ffmpeg), container=container_for(path), slow=Fraction(2))
+    assert [(fate.action, fate.reason) for fate in slowed] == [("drop", "data cannot be slowed down")]
+
+
+def payload(path: Path) -> list[tuple[Fraction, bytes]]:
+    """(time, bytes) of each packet of data, s after the first picture."""
+    with av.open(str(path)) as container:
+        packets = [(p.stream.type, p.pts * p.time_base, bytes(p)) for p in container.demux() if p.pts is not None]
+    first = min(time for kind, time, _ in packets if kind == "video")
+    return [(time - first, data) for kind, time, data in packets if kind == "data"]
