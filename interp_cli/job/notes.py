@@ -8,6 +8,7 @@ from interp_cli.job.prepare import Prepared
 from interp_cli.job.sequence import existing_frames, frame_path
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
 from interp_cli.media.pictures import missing_numbers
+from interp_cli.media.streams import chapters_lost
 from interp_cli.options import Deinterlace, Rhythm
 from interp_cli.timeline import decimal
 
@@ -31,6 +32,8 @@ def notes_of(work: Prepared) -> list[str]:
             said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
         elif fate.action == "drop":
             said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
+    if lost := chapters_lost(work.info, work.container):
+        said.append(f"the {work.info.chapters} chapters are left out: {lost}")
     said += [*_of_timecode(work), *_of_fields(work)]
     place = work.output.parent if work.output.parent.is_dir() else work.output.parent.parent
     free = shutil.disk_usage(place).free

@@ -14,6 +14,7 @@ from interp_cli.job.output import check_input, check_output, container_of, is_fo
 from interp_cli.job.scenes import check_table, read_cuts
 from interp_cli.job.sequence import frame_path
 from interp_cli.media.animation import gif_rate, plays_of
+from interp_cli.media.choice import parse_spec
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
@@ -62,6 +63,7 @@ class Job:
     start: Fraction | None = None  # s after the first frame
     end: Fraction | None = None  # s after the first frame
     audio: bool = True
+    map: tuple[str, ...] = ()  # which other streams are wanted, as `parse_spec` reads it; empty: all
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH
     deinterlace: Deinterlace = Deinterlace.AUTO
     overwrite: bool = False
@@ -172,7 +174,7 @@ def prepare(job: Job) -> Prepared:
         output=output,
         container=container,
         encoding=replace(encoding, notes=(*said, *encoding.notes)),
-        fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
+        fates=_fates(job, info, container),
         weights=weights,
         cuts=_given_cuts(job, whole, numbers, per_frame=2 if fields else 1),
         rendering=rendering,
@@ -220,6 +222,12 @@ def _check_rhythm(plan: Plan, container: str, output: Path) -> None:
 def _takes_fields(job: Job, info: MediaInfo) -> bool:
     wanted = job.deinterlace is Deinterlace.AUTO and is_interlaced(info.video)
     return wanted and cannot_deinterlace(info.video) is None
+
+
+def _fates(job: Job, info: MediaInfo, container: str) -> tuple[Fate, ...]:
+    """What becomes of the other streams. Raises UsageError."""
+    how: dict[str, Any] = {"slow": job.slow, "audio": job.audio, "slow_audio": job.slow_audio}
+    return stream_fates(info, container=container, specs=tuple(map(parse_spec, job.map)), **how)
 
 
 def _given_cuts(job: Job, stored: Timeline, numbers: range, *, per_frame: int) -> frozenset[int] | None:

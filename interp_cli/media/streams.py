@@ -1,10 +1,12 @@
 """What becomes of the original's other streams in the new file: copied, converted, or dropped with a reason. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.errors import UsageError
+from interp_cli.media.choice import StreamSpec, chosen_streams
 from interp_cli.media.types import MediaInfo, OtherStream
 from interp_cli.options import AudioInSlowMotion
 
@@ -72,6 +74,7 @@ _DATA: dict[str, frozenset[str]] = {
 }
 _SLOW = _TEXT | {"hdmv_pgs_subtitle", "dvb_subtitle"}  # that end with a packet, not at a time told within one
 _COVERS = dict.fromkeys(("mp4", "matroska"), frozenset({"mjpeg", "png"}))  # in Matroska it is an attachment
+_CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
 _LOSSLESS_OTHERWISE = {"mov": "alac", "avi": "pcm_s24le", "nut": "pcm_s24le"}
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 
@@ -86,6 +89,8 @@ class Fate:
     action: str  # "copy", "convert" or "drop"
     to_codec: str | None = None
     reason: str | None = None
+    language: str | None = None
+    title: str | None = None
 
 
 def container_for(path: Path | str, asked: str | None = None) -> str:
@@ -111,17 +116,22 @@ def stream_fates(
     slow: Fraction = Fraction(1),
     audio: bool = True,
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH,
+    specs: Sequence[StreamSpec] = (),
 ) -> tuple[Fate, ...]:
     """One Fate per stream of `info.others`, in order; nothing is lost without a reason.
 
-    `slow` is the factor by which time is stretched, `slow_audio` what that does to sound, `audio` False is --no-audio.
+    `slow` is the factor by which time is stretched, `slow_audio` what that does to sound, `audio` False is --no-audio,
+    `specs` are those of --map. Raises UsageError for one of them that matches no stream.
     """
+    chosen = chosen_streams(info, specs)
     if container in RENDERED:
         what = "pictures" if container == "image2" else f"{_name(container)} files"
         return tuple(_drop(stream, f"{what} cannot hold any {stream.kind}") for stream in info.others)
     fates = []
     for stream in info.others:
         match stream.kind:
+            case _ if stream.index not in chosen:
+                fates.append(_drop(stream, "not chosen by --map"))
             case "audio" if not audio:
                 fates.append(_drop(stream, "--no-audio"))
             case "audio":
@@ -143,6 +153,13 @@ def stream_fates(
             case _:
                 fates.append(_drop(stream, f"{_name(container)} files cannot hold {stream.codec} {stream.kind}"))
     return tuple(fates)
+
+
+def chapters_lost(info: MediaInfo, container: str) -> str | None:
+    """Why the chapters of `info` cannot be kept; None if they are, or if there are none."""
+    if not info.chapters or container in _CHAPTERS:
+        return None
+    return f"{'pictures' if container == 'image2' else f'{_name(container)} files'} cannot hold any"
 
 
 def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: AudioInSlowMotion) -> Fate:
@@ -186,17 +203,28 @@ def _video(stream: OtherStream, container: str, *, slow: bool) -> Fate:
 
 
 def _copy(stream: OtherStream) -> Fate:
-    return Fate(index=stream.index, kind=stream.kind, codec=stream.codec, action="copy")
+    return _fate(stream, "copy")
 
 
 def _convert(stream: OtherStream, to_codec: str, reason: str) -> Fate:
-    return Fate(
-        index=stream.index, kind=stream.kind, codec=stream.codec, action="convert", to_codec=to_codec, reason=reason
-    )
+    return _fate(stream, "convert", to_codec=to_codec, reason=reason)
 
 
 def _drop(stream: OtherStream, reason: str) -> Fate:
-    return Fate(index=stream.index, kind=stream.kind, codec=stream.codec, action="drop", reason=reason)
+    return _fate(stream, "drop", reason=reason)
+
+
+def _fate(stream: OtherStream, action: str, *, to_codec: str | None = None, reason: str | None = None) -> Fate:
+    return Fate(
+        index=stream.index,
+        kind=stream.kind,
+        codec=stream.codec,
+        action=action,
+        to_codec=to_codec,
+        reason=reason,
+        language=stream.language,
+        title=stream.title,
+    )
 
 
 def _name(container: str) -> str:
