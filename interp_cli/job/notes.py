@@ -33,7 +33,7 @@ def notes_of(work: Prepared) -> list[str]:
         elif fate.action == "drop":
             said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
     if lost := chapters_lost(work.info, work.container):
-        said.append(f"the {work.info.chapters} chapters are left out: {lost}")
+        said.append(f"the chapters are left out: {lost}")
     said += [*_of_timecode(work), *_of_fields(work)]
     place = work.output.parent if work.output.parent.is_dir() else work.output.parent.parent
     free = shutil.disk_usage(place).free

@@ -12,6 +12,8 @@ from interp_cli.media.types import MediaInfo
 
 _PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}  # ending and MIME type by codec
 
+_LONGEST_NAME = 255  # characters
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
@@ -32,7 +34,8 @@ def covers_of(info: MediaInfo, kept: Sequence[Fate], container: str) -> tuple[Co
         ending, mime = _PICTURES[fate.codec]
         number = "" if not covers else f"_{len(covers) + 1}"
         named = {key.lower(): value for key, value in streams[fate.index].tags}.get("filename")
-        tags = (f"filename={named or f'cover{number}.{ending}'}", f"mimetype={mime}")
+        name = named if named and len(named) <= _LONGEST_NAME else f"cover{number}.{ending}"
+        tags = (f"filename={name}", f"mimetype={mime}")
         covers.append(Cover(index=fate.index, file=f"cover-{fate.index}.{ending}", tags=tags))
     return tuple(covers)
 

@@ -22,6 +22,7 @@ _OPUS_LAYOUTS = "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"  
 # ffmpeg 5.1 writes Opus' delay to Matroska without adding it to the times. For what it encodes itself a filter adds it:
 # the bitstream filter would see the time base of the encoder or of the file, as the order of the start has it.
 _OPUS_LATER, _OPUS_ENCODED_LATER = "setts=ts=TS+0.0065/TB", "asetpts=PTS+0.0065/TB"
+_LONGEST_TITLE = 1000  # characters, of what goes onto a command line
 _EXPERIMENTAL = frozenset({"flac", "truehd", "opus", "dts"})  # in MP4, for older ffmpegs
 _QUICKTIME_LANGUAGES = {  # that ffmpeg's table for MOV has under their older codes, as it has Swedish under its own
     "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "mkd": "mac", "hye": "arm",
@@ -78,7 +79,7 @@ def stream_tags(stream: OtherStream, container: str) -> list[str]:
     ffmpeg and the players built on it show an MP4's handler name, and do not read the title that ffmpeg writes.
     """
     tags = []
-    if container in ("mp4", "mov") and stream.title:
+    if container in ("mp4", "mov") and stream.title and len(stream.title) <= _LONGEST_TITLE:
         tags.append(f"handler_name={stream.title}")
     if container == "mov" and stream.language in _QUICKTIME_LANGUAGES:
         tags.append(f"language={_QUICKTIME_LANGUAGES[stream.language]}")
