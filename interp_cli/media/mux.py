@@ -24,6 +24,7 @@ from interp_cli.timeline import Plan
 __all__ = ["Fate", "clock_zero", "container_for", "mux", "stream_fates"]
 
 _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
+_PADDING = Fraction(1, 20)  # s
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
 _APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
 
@@ -53,19 +54,23 @@ def mux(
     folder = segments[0][0].resolve().parent
     zero = clock_zero(info, video_start=video_start, trim=trim)
     kept = tuple(fate for fate in fates if fate.action != "drop")
+    frames = sum(count for _, count in segments)
+    rhythm = rhythm if rhythm is not None and rhythm.factor else None
+    shown = video_start + (frames / rate if rhythm is None else rhythm.time(frames)) / slow
+    stop = trim[1] if trim else None
     covers = covers_of(info, kept, container)
     plan = _Plan(
         info=info,
         container=container,
         kept=tuple(fate for fate in kept if fate.index not in {cover.index for cover in covers}),
         covers=covers,
-        frames=sum(count for _, count in segments),
+        frames=frames,
         rate=rate,
-        rhythm=rhythm if rhythm is not None and rhythm.factor else None,
+        rhythm=rhythm,
         slow=slow,
         zero=zero,
         span=None if trim is None else trim[1] - trim[0],
-        ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=trim[1] if trim else None),
+        ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=stop, shown=shown),
         old=ffmpeg.version < (6, 0),
         coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
@@ -114,15 +119,27 @@ def concat_list(
 
 
 def _ends(
-    info: MediaInfo, fates: Sequence[Fate], *, ffmpeg: Ffmpeg, zero: Fraction, slow: Fraction, stop: Fraction | None
+    info: MediaInfo,
+    fates: Sequence[Fate],
+    *,
+    ffmpeg: Ffmpeg,
+    zero: Fraction,
+    slow: Fraction,
+    stop: Fraction | None,
+    shown: Fraction,
 ) -> dict[int, Fraction]:
-    """Where each stretched stream of sound ends in the output, s, by its number in the original."""
+    """Where each stretched stream of sound ends in the output, s, by its number in the original.
+
+    `shown` is the source time until which the last frame is shown, s. What sound has beyond it fills up the last
+    packet, if it is no more.
+    """
     ends = {}
     if slow != 1:
         for fate in fates:
             if fate.kind == "audio" and fate.action == "convert":
                 end = stream_end(info, fate.index, ffmpeg=ffmpeg)
                 if end is not None and end > zero:
+                    end = shown if 0 < end - shown < _PADDING else end
                     ends[fate.index] = ((end if stop is None else min(end, stop)) - zero) * slow
     return ends
 
@@ -215,7 +232,9 @@ class _Plan:
         if is_converted_first(fate, self.slow):
             return slowed_subtitle(self.slow)
         end, cut = self.ends.get(fate.index), self.span is not None
-        return stream_options(fate, container=self.container, slow=self.slow, cut=cut, end=end, old=self.old)
+        rate = next(stream.sample_rate for stream in self.info.others if stream.index == fate.index)
+        how: dict[str, Any] = {"container": self.container, "slow": self.slow, "rate": rate, "old": self.old}
+        return stream_options(fate, cut=cut, end=end, **how)
 
     def _video(self) -> dict[str, Value]:
         options: dict[str, Value] = {}

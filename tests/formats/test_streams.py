@@ -16,6 +16,7 @@ import pytest
 from conftest import MakeClip, Proved, tool
 from numpy.typing import NDArray
 from remuxed import remade, tracks
+from whole_files import convert
 
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.mux import container_for, stream_fates
@@ -80,11 +81,9 @@ def sounds(path: Path) -> list[Sound]:
     with av.open(str(path)) as container:
         pictures, parts = [], {stream.index: [] for stream in container.streams.audio}
         for packet in container.demux():
-            if packet.stream.type == "video" and packet.dts is not None:
-                shown = (
-                    packet.dts if path.suffix == ".avi" else packet.pts
-                )  # AVI has no times of showing: frames in order
-                pictures.append(shown * packet.time_base)
+            if packet.stream.type == "video":
+                shown = packet.dts if path.suffix == ".avi" else packet.pts  # AVI has no times of showing
+                pictures += [] if shown is None else [shown * packet.time_base]
             elif packet.stream.type == "audio":
                 parts[packet.stream.index] += packet.decode()
         found = []
@@ -489,3 +488,76 @@ def payload(path: Path) -> list[tuple[Fraction, bytes]]:
         packets = [(p.stream.type, p.pts * p.time_base, bytes(p)) for p in container.demux() if p.pts is not None]
     first = min(time for kind, time, _ in packets if kind == "video")
     return [(time - first, data) for kind, time, data in packets if kind == "data"]
+
+
+# ---- slow motion, and a choice of streams
+
+
+def flash_and_beep(ending: str, late: Fraction, folder: Path) -> Path:
+    """2 s: black, then white from 1 s on, where a beep of 50 ms has its middle, a chapter and a subtitle begin.
+
+    The sound track begins `late` s after the picture.
+    """
+    path, begin = folder / f"in.{ending}", Fraction(39, 40) - late
+    (folder / "s.srt").write_text("1\n00:00:01,000 --> 00:00:01,400\nnow\n")
+    marks = "".join(
+        f"[CHAPTER]\nTIMEBASE=1/1\nSTART={n}\nEND={n + 1}\ntitle={name}\n" for n, name in enumerate(("before", "after"))
+    )
+    (folder / "c.txt").write_text(f";FFMETADATA1\n{marks}")
+    beep = f"if(between(t,{float(begin)},{float(begin) + 0.05}),0.5*sin(2*PI*1000*t),0)"
+    codecs = ("-c:a", "aac", "-c:s", "mov_text") if ending == "mp4" else ("-c:a", "pcm_s16le", "-c:s", "srt")
+    tool(
+        "-f", "lavfi", "-i", "color=black:s=64x48:r=24:d=1,tpad=stop_mode=add:stop_duration=1:color=white",
+        "-itsoffset", float(late), "-f", "lavfi", "-i", f"aevalsrc='{beep}':s={RATE}:d={float(2 - late)}",
+        "-i", folder / "s.srt", "-f", "ffmetadata", "-i", folder / "c.txt", "-map", 0, "-map", 1, "-map", 2,
+        "-map_chapters", 3, *H264, *codecs, path,
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.usefixtures("blending")
+@pytest.mark.parametrize("late", seldom([Fraction(0), Fraction(3, 10)], but=(Fraction(3, 10),)))
+@pytest.mark.parametrize("ending", seldom(["mkv", "mp4"], but=("mp4",)))
+@pytest.mark.parametrize("slow", seldom([Fraction(2), Fraction(5, 2), Fraction(8)], but=(Fraction(5, 2),)))
+def test_slow_motion_stretches_sound_subtitles_and_chapters_alike(
+    slow: Fraction, ending: str, late: Fraction, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    out = tmp_path / f"out.{ending}"
+    made = convert(flash_and_beep(ending, late, tmp_path), out, ffmpeg=ffmpeg, rate=None, slow=slow, preset="ultrafast")
+    with av.open(str(out)) as container:
+        shown = [(frame.time, frame.to_ndarray(format="gray").mean()) for frame in container.decode(video=0)]
+        chapters = [
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"])
+            for c in container.chapters()
+        ]
+    flash = next(time for time, light in shown if light > 200) - shown[0][0]
+    assert abs(flash - slow) <= 0.001 and len(shown) == made.frames == 48 * slow
+    (sound,) = sounds(out)
+    energy = np.cumsum(sound.samples.astype(np.float64) ** 2)
+    beep = float(np.searchsorted(energy, energy[-1] / 2)) / RATE
+    assert abs(beep - flash) <= (0.020 if slow < 8 else 0.035)  # atempo moves what is short by that much either way
+    pitch = int(np.abs(np.fft.rfft(sound.samples)).argmax()) * RATE / len(sound.samples)
+    assert abs(pitch - 1000) <= 20
+    assert abs(len(sound.samples) / RATE - len(shown) / 24) <= 1 / 24
+    assert [title for _, _, title in chapters] == ["before", "after"]
+    for (begin, end, _), wanted in zip(chapters, ((0, slow), (slow, 2 * slow)), strict=True):
+        assert max(abs(begin - wanted[0]), abs(end - wanted[1])) <= Fraction(2, 1000)
+    ((begin, end, text),) = words(out, 0)
+    assert text == "now"
+    assert max(abs(begin - slow), abs(end - slow * Fraction(14, 10))) <= Fraction(1 + slow, 1000)
+    case = f"{slow} times slower ({ending}), sound that begins {float(late):g} s late"
+    told = f"beep within {20 if slow < 8 else 35} ms of the flash, pitch, length, chapter and subtitle right"
+    proved("Streams: slow motion", case, "flash, beep, chapters by PyAV; ffmpeg -f srt", told, ffmpeg=ffmpeg)
+
+
+@pytest.mark.usefixtures("blending")
+def test_only_chosen_streams_are_in_the_result(
+    ffmpeg: Ffmpeg, six_subtitles: Path, tmp_path: Path, proved: Proved
+) -> None:
+    out = tmp_path / "out.mkv"
+    made = convert(six_subtitles, out, ffmpeg=ffmpeg, map=("s", "-s:1", "a?", "-m:language:jpn"), preset="ultrafast")
+    assert [fate.action for fate in made.fates] == ["copy", "drop", "drop", "copy", "copy", "copy"]
+    with av.open(str(out)) as container:
+        assert [s.metadata["language"] for s in container.streams.subtitles] == ["eng", "fra", "spa", "ita"]
+    assert blocks(out, 1) == blocks(six_subtitles, 3)
+    proved("Streams: choice", "--map s --map -s:1 --map a? --map -m:language:jpn", "PyAV", "as ffmpeg", ffmpeg=ffmpeg)
