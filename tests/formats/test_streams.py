@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from remuxed import remade, tracks
 from whole_files import convert
 
+from interp_cli.job.notes import notes_of
+from interp_cli.job.prepare import Job, prepare
 from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.mux import container_for, stream_fates
 from interp_cli.media.probe import probe
+from interp_cli.media.streams import chapters_lost
 from interp_cli.options import EncodeOptions
 
 RATE = 48_000  # Hz
@@ -455,6 +458,49 @@ def test_a_timecode_is_left_out_and_said_to_be(ending: str, ffmpeg: Ffmpeg, tmp_
         tags = {*container.metadata, *container.streams[0].metadata}
         assert "timecode" not in {key.lower() for key in tags}
     proved("Streams: other", f"timecode (tmcd) to {ending}", "PyAV", f"left out: {fates[0].reason}", ffmpeg=ffmpeg)
+
+
+@pytest.mark.usefixtures("blending")
+def test_a_timecode_that_is_only_a_tag_is_said_to_be_left_out(wheel: Ffmpeg, tmp_path: Path, proved: Proved) -> None:
+    path, out = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    tool(*SMALL, *H264, "-metadata", "timecode=01:00:00:00", path)
+    job = Job(input=str(path), output=str(out), rate="48", ffmpeg=wheel.path)
+    said = "the timecode 01:00:00:00 is left out: it counts the source's frames, not the new ones"
+    assert said in notes_of(prepare(job))
+    remade(path, out, wheel, options=PLAIN)
+    with av.open(str(path)) as before, av.open(str(out)) as after:
+        assert "timecode" in {key.lower() for key in before.metadata}
+        assert "timecode" not in {key.lower() for key in after.metadata}
+    proved("Streams: other", "timecode as a tag of mkv", "PyAV", "left out, and said")
+
+
+@pytest.mark.parametrize("slow", [Fraction(1), Fraction(5, 2)], ids=["whole speed", "slow"])
+@pytest.mark.parametrize("ending", seldom(["mp4", "mov", "mkv", "webm", "nut", "avi", "ts"], but=("nut",)))
+def test_chapters_are_kept_where_a_container_has_them(
+    ending: str, slow: Fraction, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    marks = ((0, 700, "one; =#"), (700, 2000, "zwei \u00fc"))
+    escaped = [(a, b, name.replace(";", "\\;").replace("=", "\\=").replace("#", "\\#")) for a, b, name in marks]
+    text = "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={a}\nEND={b}\ntitle={name}\n" for a, b, name in escaped)
+    (tmp_path / "c.txt").write_text(f";FFMETADATA1\n{text}")
+    tool(*SMALL, "-f", "ffmetadata", "-i", tmp_path / "c.txt", "-map_chapters", 1, *H264, tmp_path / "in.mkv")
+    out = tmp_path / f"out.{ending}"
+    options = VP9 if ending == "webm" else PLAIN
+    info, _, _ = remade(tmp_path / "in.mkv", out, ffmpeg, rate=Fraction(24), slow=slow, options=options)
+    with av.open(str(out)) as container:
+        found = [
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"])
+            for c in container.chapters()
+        ]
+    lost = chapters_lost(info, container_for(out))
+    if ending in ("avi", "ts"):
+        assert not found and lost == {"avi": "avi files cannot hold any", "ts": "MPEG-TS files cannot hold any"}[ending]
+    else:
+        assert lost is None and [title for _, _, title in found] == [title for _, _, title in marks]
+        for (begin, end, _), (was, until, _) in zip(found, marks, strict=True):
+            assert abs(begin - was * slow / 1000) <= 0.002 and abs(end - until * slow / 1000) <= 0.05
+    case = f"two chapters to {ending}" + ("" if slow == 1 else f", {slow} times slower")
+    proved("Streams: other", case, "PyAV", f"left out: {lost}" if lost else "times and titles equal", ffmpeg=ffmpeg)
 
 
 @pytest.mark.parametrize(("codec", "ending"), [("bin_data", "mp4"), pytest.param("klv", "ts", marks=pytest.mark.slow)])
