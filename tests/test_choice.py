@@ -103,8 +103,8 @@ def test_what_is_no_spec_is_refused_with_a_sentence(spec: str, said: str) -> Non
 
 
 def test_what_was_not_chosen_says_so_and_no_audio_holds_beside_it() -> None:
-    specs = (parse_spec("a:0"), parse_spec("s"))
-    fates = stream_fates(FILM, container="matroska", audio=False, specs=specs)
+    wanted = chosen_streams(FILM, [parse_spec("a:0"), parse_spec("s")])
+    fates = stream_fates(FILM, container="matroska", audio=False, chosen=wanted)
     assert [(f.index, f.action) for f in fates if f.action != "drop"] == [(3, "copy"), (4, "copy")]
     assert {f.index: f.reason for f in fates if f.action == "drop"} == {
         0: "--no-audio", **dict.fromkeys((2, 5, 6, 7, 8), "not chosen by --map"),

@@ -264,7 +264,7 @@ def _run_one(
             click.echo("\n".join(printable(shown(line)) for line in text.plan_lines(work)))
         return plan_facts(work)
     result = execute(work, progress=progress, stop=session.stop)
-    progress.note(shown(text.result_line(result)))
     if told := text.streams_line(result.fates):
         progress.note(shown(told))
+    progress.note(shown(text.result_line(result)))
     return result.facts()

@@ -14,7 +14,7 @@ from interp_cli.job.output import check_input, check_output, container_of, is_fo
 from interp_cli.job.scenes import check_table, read_cuts
 from interp_cli.job.sequence import frame_path
 from interp_cli.media.animation import gif_rate, plays_of
-from interp_cli.media.choice import parse_spec
+from interp_cli.media.choice import chosen_streams, parse_spec
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
@@ -142,6 +142,7 @@ def prepare(job: Job) -> Prepared:
     ffmpeg = find_ffmpeg(job.ffmpeg)
     identity = identity_of(job.input)
     info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits, picture_rate=job.picture_rate)
+    chosen = chosen_streams(info, [parse_spec(text) for text in job.map])  # what is wrong is said before a long read
     whole = scan(info, ffmpeg=ffmpeg)
     fields = _takes_fields(job, info)
     timeline = whole.in_fields() if fields else whole
@@ -174,7 +175,9 @@ def prepare(job: Job) -> Prepared:
         output=output,
         container=container,
         encoding=replace(encoding, notes=(*said, *encoding.notes)),
-        fates=_fates(job, info, container),
+        fates=stream_fates(
+            info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio, chosen=chosen
+        ),
         weights=weights,
         cuts=_given_cuts(job, whole, numbers, per_frame=2 if fields else 1),
         rendering=rendering,
@@ -222,12 +225,6 @@ def _check_rhythm(plan: Plan, container: str, output: Path) -> None:
 def _takes_fields(job: Job, info: MediaInfo) -> bool:
     wanted = job.deinterlace is Deinterlace.AUTO and is_interlaced(info.video)
     return wanted and cannot_deinterlace(info.video) is None
-
-
-def _fates(job: Job, info: MediaInfo, container: str) -> tuple[Fate, ...]:
-    """What becomes of the other streams. Raises UsageError."""
-    how: dict[str, Any] = {"slow": job.slow, "audio": job.audio, "slow_audio": job.slow_audio}
-    return stream_fates(info, container=container, specs=tuple(map(parse_spec, job.map)), **how)
 
 
 def _given_cuts(job: Job, stored: Timeline, numbers: range, *, per_frame: int) -> frozenset[int] | None:

@@ -1,12 +1,10 @@
 """What becomes of the original's other streams in the new file: copied, converted, or dropped with a reason. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.errors import UsageError
-from interp_cli.media.choice import StreamSpec, chosen_streams
 from interp_cli.media.types import MediaInfo, OtherStream
 from interp_cli.options import AudioInSlowMotion
 
@@ -116,21 +114,20 @@ def stream_fates(
     slow: Fraction = Fraction(1),
     audio: bool = True,
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH,
-    specs: Sequence[StreamSpec] = (),
+    chosen: frozenset[int] | None = None,
 ) -> tuple[Fate, ...]:
     """One Fate per stream of `info.others`, in order; nothing is lost without a reason.
 
     `slow` is the factor by which time is stretched, `slow_audio` what that does to sound, `audio` False is --no-audio,
-    `specs` are those of --map. Raises UsageError for one of them that matches no stream.
+    `chosen` has the numbers of those that --map asks for; None for all.
     """
-    chosen = chosen_streams(info, specs)
     if container in RENDERED:
         what = "pictures" if container == "image2" else f"{_name(container)} files"
         return tuple(_drop(stream, f"{what} cannot hold any {stream.kind}") for stream in info.others)
     fates = []
     for stream in info.others:
         match stream.kind:
-            case _ if stream.index not in chosen:
+            case _ if chosen is not None and stream.index not in chosen:
                 fates.append(_drop(stream, "not chosen by --map"))
             case "audio" if not audio:
                 fates.append(_drop(stream, "--no-audio"))
