@@ -11,7 +11,6 @@ from interp_cli.media.tracks import DROP_NEGATIVE, encoder_options
 from interp_cli.media.types import MediaInfo
 
 _PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}  # ending and MIME type by codec
-
 _LONGEST_NAME = 255  # characters
 
 
