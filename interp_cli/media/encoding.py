@@ -132,7 +132,9 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     pix_fmt = choose_format(source, options.pix_fmt, formats, encoder, played=codec in _PLAYED)
     mastering, unsaid = _mastering(info, encoder)
     tiny = _least_side(info.video) < _SLICED
-    args = _joined(_settings(encoder, options, pix_fmt, tiny=tiny), mastering, _extra(options.ffmpeg_args))
+    in_order = {"bf": "0"} if container == "avi" and encoder == "libx264" else {}  # AVI has no times of showing
+    settings = _settings(encoder, options, pix_fmt, tiny=tiny)
+    args = _joined(settings, mastering, in_order, _extra(options.ffmpeg_args))
     filters, color, notes = conversion(info, source, pix_fmt, encoder)
     if any(more := padding(info.video, pix_fmt, encoder)):
         size = f"{info.video.width + more[0]} x {info.video.height + more[1]}"

@@ -164,6 +164,7 @@ class OtherStream:
     attached_picture: bool = False
     sample_rate: int | None = None  # Hz
     channels: int | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
