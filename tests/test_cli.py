@@ -339,6 +339,38 @@ def test_v_tells_where_values_come_from_and_what_runs(
 # ---- plans, names, looking
 
 
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [("s", "matches no stream of"), ("0:9", "matches no stream of"), ("x", "names no streams"), ("1", "only input 0")],
+)
+def test_a_wrong_map_is_one_sentence_before_any_work(
+    spec: str, said: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert vfi("upsample", clip, "--fps", "50", "--map", spec) == ExitCode.USAGE
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("vfi: ") and said in last and list(clip.parent.iterdir()) == [clip]
+
+
+def test_the_plan_names_each_stream_and_what_becomes_of_it(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named, chapters = clip.with_name("named.mkv"), clip.with_name("chapters.txt")
+    chapters.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=200\ntitle=one\n")
+    tags = ("-metadata:s:a:0", "language=deu", "-metadata:s:a:0", "title=Ton", "-metadata:s:a:1", "language=eng")
+    maps = ("-map", "0", "-map", "0:a", "-c", "copy")
+    small_clips.ffmpeg("-i", clip, "-f", "ffmetadata", "-i", chapters, "-map_chapters", "1", *maps, *tags, named)
+    assert vfi("upsample", named, "--fps", "50", "-o", clip.with_name("o.avi"), "--map", "-a:1", "--dry-run") == 0
+    plan = capsys.readouterr().out
+    assert "\naudio     aac (deu, Ton) becomes ac3: avi files cannot hold aac (stream 1)\n" in plan
+    assert "\naudio     aac (eng) left out: not chosen by --map (stream 2)\n" in plan
+    assert "\nchapters  1 left out: avi files cannot hold any\n" in plan
+    assert "\nnote      the chapters are left out: avi files cannot hold any\n" in plan
+    assert (
+        vfi("upsample", named, "--fps", "50", "-o", clip.with_name("o.mkv"), "--no-audio", "--dry-run", "--json") == 0
+    )
+    facts = json.loads(capsys.readouterr().out)["streams"]
+    told = {"kind": "audio", "codec": "aac", "action": "drop", "to_codec": None, "reason": "--no-audio"}
+    assert facts[0] == {**told, "index": 1, "language": "deu", "title": "Ton"} and facts[1]["language"] == "eng"
+
+
 def test_a_dry_run_tells_the_plan_and_writes_nothing(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert vfi("upsample", clip, "--fps", "60", "--dry-run") == 0
     out, _ = capsys.readouterr()

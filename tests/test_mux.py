@@ -1,94 +1,28 @@
 """media/mux.py, streams.py, chapters.py: all that came with the video is in the new file, at its time, or is named."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 from conftest import H264, LABELS, PICTURE, TONE, MakeClip, tool
+from remuxed import remade, tracks
 
 from interp_cli.errors import FfmpegError, UsageError
 from interp_cli.media.chapters import retime
-from interp_cli.media.encode import Encoder, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg
-from interp_cli.media.formats import working_format
-from interp_cli.media.mux import Fate, concat_list, container_for, mux, stream_fates
+from interp_cli.media.mux import concat_list, container_for, stream_fates
 from interp_cli.media.probe import probe, scan
-from interp_cli.media.types import MediaInfo, OtherStream, Planes, VideoStream
+from interp_cli.media.types import MediaInfo, OtherStream, VideoStream
 from interp_cli.options import AudioInSlowMotion, EncodeOptions
-from interp_cli.timeline import make_plan
 
-QUICK = EncodeOptions(preset="ultrafast", ffmpeg_args=(("bf", "2"),))
 SUBTITLES = "1\n00:00:00,500 --> 00:00:01,000\nhello\n\n2\n00:00:01,200 --> 00:00:01,900\nbye\n"
 CHAPTERS = (
     ";FFMETADATA1\ntitle=Film\nartist=Me\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=one\\=\\\nSTART\\=5\n"
     "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=2000\ntitle=two\n"
 )
-
-
-@dataclass
-class Track:
-    kind: str
-    times: list[Fraction] = field(default_factory=list)  # s, of packets
-    end: Fraction = Fraction(0)
-    tags: dict[str, str] = field(default_factory=dict)
-
-
-def tracks(path: Path) -> list[Track]:
-    """Every stream with its packets' times as PyAV sees them."""
-    with av.open(str(path)) as container:
-        found = [Track(s.type, tags=dict(s.metadata)) for s in container.streams]
-        for packet in container.demux():
-            if packet.pts is not None and packet.size:
-                track = found[packet.stream.index]
-                track.times.append(packet.pts * packet.time_base)
-                track.end = max(track.end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-    for track in found:
-        track.times.sort()
-    return found
-
-
-def remade(
-    path: Path,
-    out: Path,
-    ffmpeg: Ffmpeg,
-    *,
-    rate: Fraction = Fraction(60),
-    slow: Fraction = Fraction(1),
-    part: tuple[Fraction | None, Fraction | None] | None = None,
-    options: EncodeOptions = QUICK,
-) -> tuple[MediaInfo, Any, Sequence[Fate]]:
-    """`path` with its video replaced by gray frames at `rate` in two segments; (info, plan, fates)."""
-    info = probe(str(path), ffmpeg=ffmpeg)
-    timeline = scan(info, ffmpeg=ffmpeg)
-    if part:
-        timeline, _ = timeline.between(*part)
-    plan, container, video = make_plan(timeline.stretched(slow), rate), container_for(out), info.video
-    fates = stream_fates(info, container=container, slow=slow)
-    encoding = choose_encoding(info, options, container=container, ffmpeg=ffmpeg)
-    pixels = working_format(video.pix_fmt)
-    gray = Planes(
-        0, tuple(np.full(s, 128, pixels.dtype) for s in pixels.plane_shapes(video.width, video.height)), pixels
-    )
-    folder, half = out.parent / "it's #1?%d\n.work", plan.frames // 2
-    folder.mkdir(exist_ok=True)
-    segments = [(folder / f"segment-{k}.nut", count) for k, count in enumerate((half, plan.frames - half))]
-    size = {"width": video.width, "height": video.height, "color": video.color, "format": pixels, "sar": video.sar}
-    for segment, count in segments:
-        with Encoder(segment, encoding, ffmpeg=ffmpeg, rate=rate, **size) as encoder:
-            for _ in range(count):
-                encoder.write(gray)
-    span = (timeline.start, timeline.end) if part else None
-    mux(
-        segments, info, out, ffmpeg=ffmpeg, container=container, fates=fates, rate=rate, video_start=timeline.start,
-        slow=slow, trim=span,
-    )  # fmt: skip
-    assert sorted(p.name for p in folder.iterdir()) == ["segment-0.nut", "segment-1.nut"]
-    return info, plan, fates
 
 
 @pytest.fixture(scope="session")
@@ -232,7 +166,7 @@ def test_a_cover_does_not_move_the_streams_of_an_mkv(ffmpeg: Ffmpeg, plain_mp4: 
     tool("-f", "lavfi", "-i", "color=s=20x20", "-frames:v", "1", cover)
     tool("-i", plain_mp4, "-i", cover, "-map", "0", "-map", "1", "-c", "copy", "-disposition:2", "attached_pic", path)
     _, _, fates = remade(path, out, ffmpeg, rate=Fraction(24))
-    assert [f.action for f in fates] == ["copy", "drop"] and "cover picture" in (fates[1].reason or "")
+    assert [f.action for f in fates] == ["copy", "copy"]
     assert tracks(out)[0].times[0] < Fraction(3, 100)
 
 
@@ -341,7 +275,7 @@ def test_slow_motion_stretches_sound_and_chapters_by_the_factor_and_keeps_the_pi
     assert len(after[0].times) == plan.frames
     assert abs((after[1].end - after[0].times[0]) - slow * (before[1].end - before[0].times[0])) < Fraction(50, 1000)
     assert abs(after[1].times[0] - after[0].times[0]) < Fraction(50, 1000)  # as in the source, but for AAC's priming
-    assert [f.action for f in fates][:2] == ["convert", "drop" if ending == "mp4" else "copy"]
+    assert [f.action for f in fates][:2] == ["convert", "convert" if ending == "mp4" else "copy"]
     with av.open(str(out)) as container:
         assert abs(container.chapters()[-1]["end"] * container.chapters()[-1]["time_base"] - 2 * slow) < Fraction(1, 10)
     raw = np.frombuffer(tool("-i", out, "-map", "0:a", "-ac", "1", "-ar", "8000", "-f", "f32le", "-"), np.float32)

@@ -85,6 +85,38 @@ Stream mapping:
 Output #0, framecrc, to 'pipe:1':
   Stream #0:0: Video: vp9
 """
+TIMECODE_9_0 = """\
+Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:tc.mov':
+  Metadata:
+    major_brand     : qt
+  Duration: 00:00:01.00, start: 0.000000, bitrate: 49 kb/s
+  Stream group #0:0[0x2]: Track Reference:
+    Stream #0:0[0x1]: Video: h264 (Constrained Baseline), 1 reference frame (avc1 / 0x31637661), yuv420p(progressive, \
+left), 64x48 [SAR 1:1 DAR 4:3], 37 kb/s, 24 fps, 24 tbr, 12288 tbn (default)
+      Metadata:
+        handler_name    : VideoHandler
+        timecode        : 01:00:00:00
+      Side data:
+        Display Matrix: rotation of -90.00 degrees
+    Stream #0:1[0x2](eng): Data: none (tmcd / 0x64636D74), 0 kb/s
+      Metadata:
+        timecode        : 01:00:00:00
+  Stream group #0:1[0x3]: Track Reference:
+    Stream #0:1[0x2](eng): Data: none (tmcd / 0x64636D74), 0 kb/s
+      Metadata:
+        timecode        : 01:00:00:00
+    Stream #0:2[0x3](eng): Audio: aac (LC) (mp4a / 0x6134706D), 48000 Hz, mono, fltp, 69 kb/s (default)
+"""
+
+
+def test_streams_that_refer_to_each_other_are_read_once() -> None:
+    banner = parse_banner(TIMECODE_9_0.splitlines())
+    assert banner is not None and banner.tags == (("major_brand", "qt"),)
+    assert [(s.index, s.kind, s.codec) for s in banner.streams] == [
+        (0, "video", "h264"), (1, "data", "tmcd"), (2, "audio", "aac"),
+    ]  # fmt: skip
+    assert banner.streams[0].rotation == 90
+    assert dict(banner.streams[0].tags) == {"handler_name": "VideoHandler", "timecode": "01:00:00:00"}
 
 
 def test_the_banner_of_a_phones_clip_is_read() -> None:

@@ -212,6 +212,7 @@ def test_a_torn_last_line_and_unfinished_parts_count_for_nothing(source: Path, t
         ({"encode": EncodeOptions(crf=30)}, "encode crf: then None, now 30"),
         ({"engine": EngineOptions(tta=Tta.FLIP)}, "engine tta: then none, now flip"),
         ({"audio": False}, "audio: then True, now False"),
+        ({"map": ("-a",)}, "map: then [], now ['-a']"),
         ({"start": Fraction(1, 25)}, "start"),
     ],
 )

@@ -72,6 +72,7 @@ _SAID = [shared.progress_option, shared.json_option, shared.quiet_option, shared
     shared.rhythm_option,
     *_COMMON,
     shared.no_audio_option,
+    shared.map_option,
     *_SAID,
 )  # fmt: skip
 @click.pass_context
@@ -107,6 +108,7 @@ def upsample(ctx: click.Context, /, **values: Any) -> int:
     *_COMMON,
     shared.slow_audio_option,
     shared.no_audio_option,
+    shared.map_option,
     *_SAID,
 )  # fmt: skip
 @click.pass_obj
@@ -163,6 +165,7 @@ def _jobs(pipes: Piped, values: dict[str, Any], *, rate: str | None, slow: Fract
         start=values["start"],
         end=values["end"],
         audio=not values["no_audio"],
+        map=values["map"],
         slow_audio=AudioInSlowMotion(values.get("audio", "stretch")),
         deinterlace=Deinterlace(values["deinterlace"]),
         overwrite=values["overwrite"],
@@ -261,5 +264,7 @@ def _run_one(
             click.echo("\n".join(printable(shown(line)) for line in text.plan_lines(work)))
         return plan_facts(work)
     result = execute(work, progress=progress, stop=session.stop)
+    if told := text.streams_line(result.fates):
+        progress.note(shown(told))
     progress.note(shown(text.result_line(result)))
     return result.facts()

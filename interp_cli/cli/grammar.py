@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from interp_cli.cli import settings
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, StoppedError, UsageError
 from interp_cli.job.stop import Stop
+from interp_cli.media.choice import parse_spec
 from interp_cli.options import MOST_THREADS, Codec, check_device_name
 from interp_cli.timeline import parse_rate, parse_time
 
@@ -239,6 +240,10 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _spec(text: str) -> str:
+    return parse_spec(text).text
+
+
 RATE = _Value("rate", _rate)
 PLAIN_RATE = _Value("rate", _plain_rate)
 FACTOR = _Value("factor", _factor)
@@ -249,6 +254,7 @@ BETWEEN = _Value("time", _between)
 BATCH = _Value("auto|n", _batch)
 THREADS = _Value("auto|n", _threads)
 DEVICE = _Value("device", check_device_name)
+SPEC = _Value("spec", _spec)
 PAIR = _Value("key=value", _pair)
 
 

@@ -13,6 +13,7 @@ from interp_cli.cli.grammar import (
     LENGTH,
     PAIR,
     PIXELS,
+    SPEC,
     THREADS,
     TIME,
     choice,
@@ -38,7 +39,7 @@ from interp_cli.options import (
 
 _ENGINE = "Making frames"
 _RESULT = "Result"
-_SOUND = "Sound"
+_SOUND = "Sound and other streams"
 _VIDEO = "Encoding"
 _SAID = "What is said"
 _LIMITS = "Limits of what an input may ask for"
@@ -153,7 +154,7 @@ encode_options = together(
     option("--preset", section=_VIDEO, metavar="NAME", help="The encoder's own speed preset.  [default: medium]"),
     option(
         "--pix-fmt", section=_VIDEO, metavar="NAME",
-        help="Pixel format, by ffmpeg's name.  [default: the source's]",
+        help="Pixel format, by ffmpeg's name.  [default: the source's; for RGB in codecs of players yuv420p]",
     ),
     option(
         "--ffmpeg-arg", section=_VIDEO, type=PAIR, multiple=True, metavar="K=V",
@@ -167,6 +168,11 @@ deinterlace_option = option(
 )  # fmt: skip
 
 no_audio_option = option("--no-audio", section=_SOUND, is_flag=True, help="Leave all sound out.")
+map_option = option(
+    "--map", section=_SOUND, type=SPEC, multiple=True, metavar="SPEC",
+    help="Keep only these streams beside the video, by ffmpeg's specifiers: a, s:0, 0:2, m:language:eng; with a minus "
+    "all but these, such as -s; a? may match nothing. May be repeated.  [default: all]",
+)  # fmt: skip
 slow_audio_option = option(
     "--audio", section=_SOUND, type=choice(AudioInSlowMotion), default="stretch", show_default=True,
     help="Sound lasts longer too, at its own pitch, or is left out.",

@@ -30,8 +30,8 @@ def source_lines(info: MediaInfo, timeline: Timeline) -> Iterator[str]:
     shape = f"{video.width} x {video.height}"
     if video.sar != 1:
         shape += f", pixels {video.sar.numerator}:{video.sar.denominator}"
-    if video.rotation:
-        shape += f", shown rotated by {video.rotation} degrees clockwise"
+    if video.turned:
+        shape += f", shown {video.turned}"
     color = video.color
     named = [part for part in (color.matrix, color.primaries, color.transfer, color.range) if part]
     kind = "constant" if timeline.is_cfr else "variable, mean"
@@ -63,6 +63,7 @@ def cut_lines(cuts: tuple[Cut, ...]) -> Iterator[str]:
 def plan_lines(work: Prepared) -> Iterator[str]:
     """What `--dry-run` prints."""
     from interp_cli.job.notes import notes_of, size_text
+    from interp_cli.media.streams import chapters_lost
 
     plan = work.plan
     yield from source_lines(work.info, work.stored)
@@ -78,6 +79,9 @@ def plan_lines(work: Prepared) -> Iterator[str]:
     yield f"encoder   {work.encoding.description}"
     for fate in work.fates:
         yield f"{fate.kind:9} {fate_text(fate)}"
+    if work.info.chapters:
+        lost = chapters_lost(work.info, work.container)
+        yield f"chapters  {work.info.chapters} {f'left out: {lost}' if lost else 'kept'}"
     yield f"disk      about {size_text(work.disk_bytes)} while it runs (an estimate)"
     yield f"weights   {work.weights.name} (sha256 {work.weights.sha256[:12]})"
     yield f"ffmpeg    {click.format_filename(work.ffmpeg.path)} {'.'.join(map(str, work.ffmpeg.version))}"
@@ -86,9 +90,20 @@ def plan_lines(work: Prepared) -> Iterator[str]:
 
 
 def fate_text(fate: Fate) -> str:
-    """What becomes of a stream."""
+    """What becomes of a stream, and why."""
+    return _short_fate(fate) + (f": {fate.reason}" if fate.reason else "") + f" (stream {fate.index})"
+
+
+def streams_line(fates: tuple[Fate, ...]) -> str:
+    """What became of each stream; "" if there was none."""
+    told = ", ".join(f"{fate.kind} {_short_fate(fate)}" for fate in fates)
+    return f"streams: {told}" if told else ""
+
+
+def _short_fate(fate: Fate) -> str:
+    named = ", ".join(text for text in (fate.language, fate.title) if text)
     what = {"copy": "kept", "convert": f"becomes {fate.to_codec}", "drop": "left out"}[fate.action]
-    return f"{fate.codec} {what}" + (f": {fate.reason}" if fate.reason else "") + f" (stream {fate.index})"
+    return fate.codec + (f" ({named})" if named else "") + f" {what}"
 
 
 def result_line(result: Result) -> str:

@@ -26,6 +26,7 @@ from interp_cli.job.sequence import check_frames, make_folder_of, publish_frames
 from interp_cli.job.stop import Stop
 from interp_cli.job.workdir import WorkDirectory, work_directory
 from interp_cli.media.mux import Fate, clock_zero, mux
+from interp_cli.media.orientation import turned_size
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.rendering import PICTURES, render
 from interp_cli.progress import Progress, Silent
@@ -152,9 +153,7 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
 
 
 def _publish_pictures(work: Prepared, place: WorkDirectory, folder: Path, stop: Stop) -> None:
-    video = work.info.video
-    size = (video.height, video.width) if video.rotation % 180 else (video.width, video.height)
-    finished = check_frames(folder, frames=work.plan.frames, size=size)
+    finished = check_frames(folder, frames=work.plan.frames, size=turned_size(work.info.video))
     stop.check()
     with stop.deferred():  # all of them or none
         place.about_to_publish(*finished)
@@ -205,6 +204,7 @@ def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
         slow=work.job.slow,
         trim=work.trim,
         rhythm=work.plan,
+        color=work.encoding.color,
     )
 
 

@@ -8,6 +8,7 @@ from interp_cli.job.prepare import Prepared
 from interp_cli.job.sequence import existing_frames, frame_path
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
 from interp_cli.media.pictures import missing_numbers
+from interp_cli.media.streams import chapters_lost
 from interp_cli.options import Deinterlace, Rhythm
 from interp_cli.timeline import decimal
 
@@ -31,7 +32,9 @@ def notes_of(work: Prepared) -> list[str]:
             said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) becomes {fate.to_codec}: {fate.reason}")
         elif fate.action == "drop":
             said.append(f"{fate.kind} stream {fate.index} ({fate.codec}) is left out: {fate.reason}")
-    said += _of_fields(work)
+    if lost := chapters_lost(work.info, work.container):
+        said.append(f"the chapters are left out: {lost}")
+    said += [*_of_timecode(work), *_of_fields(work)]
     place = work.output.parent if work.output.parent.is_dir() else work.output.parent.parent
     free = shutil.disk_usage(place).free
     if free < work.disk_bytes:
@@ -54,6 +57,14 @@ def _of_pictures(work: Prepared) -> list[str]:
         if stale := [path for path in existing_frames(work.output) if path not in ours]:
             said.append(f"{len(stale)} older pictures, such as {stale[0]}, are not replaced and stay beside the new")
     return said
+
+
+def _of_timecode(work: Prepared) -> list[str]:
+    """Of one that is a tag; a timecode track has a fate of its own."""
+    tags = {key.lower(): value for key, value in (*work.info.tags, *work.info.video.tags)}
+    if "timecode" not in tags or any(fate.codec == "tmcd" for fate in work.fates):
+        return []
+    return [f"the timecode {tags['timecode']} is left out: it counts the source's frames, not the new ones"]
 
 
 def _of_fields(work: Prepared) -> list[str]:

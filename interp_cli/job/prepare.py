@@ -14,6 +14,7 @@ from interp_cli.job.output import check_input, check_output, container_of, is_fo
 from interp_cli.job.scenes import check_table, read_cuts
 from interp_cli.job.sequence import frame_path
 from interp_cli.media.animation import gif_rate, plays_of
+from interp_cli.media.choice import chosen_streams, parse_spec
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
@@ -62,6 +63,7 @@ class Job:
     start: Fraction | None = None  # s after the first frame
     end: Fraction | None = None  # s after the first frame
     audio: bool = True
+    map: tuple[str, ...] = ()  # which other streams are wanted, as `parse_spec` reads it; empty: all
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH
     deinterlace: Deinterlace = Deinterlace.AUTO
     overwrite: bool = False
@@ -140,6 +142,7 @@ def prepare(job: Job) -> Prepared:
     ffmpeg = find_ffmpeg(job.ffmpeg)
     identity = identity_of(job.input)
     info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits, picture_rate=job.picture_rate)
+    chosen = chosen_streams(info, [parse_spec(text) for text in job.map])  # what is wrong is said before a long read
     whole = scan(info, ffmpeg=ffmpeg)
     fields = _takes_fields(job, info)
     timeline = whole.in_fields() if fields else whole
@@ -172,7 +175,9 @@ def prepare(job: Job) -> Prepared:
         output=output,
         container=container,
         encoding=replace(encoding, notes=(*said, *encoding.notes)),
-        fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
+        fates=stream_fates(
+            info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio, chosen=chosen
+        ),
         weights=weights,
         cuts=_given_cuts(job, whole, numbers, per_frame=2 if fields else 1),
         rendering=rendering,
@@ -257,6 +262,6 @@ def _how(
     plays = plays_of(info.path, info.container)
     suffix = output.suffix.lower()
     last = choose_rendering(info, job.encode, container=container, suffix=suffix, plays=plays, ffmpeg=ffmpeg)
-    upright = replace(info, video=replace(info.video, rotation=0))  # the last step turns the picture
+    upright = replace(info, video=replace(info.video, rotation=0, mirrored=False))  # the last step turns the picture
     encoding = choose_encoding(upright, EncodeOptions(codec=Codec.FFV1), container="nut", ffmpeg=ffmpeg)
     return replace(encoding, description=last.description, notes=(*encoding.notes, *last.notes)), last

@@ -32,7 +32,7 @@ JOB, DONE = "job.json", "done.jsonl"
 _LONGEST_NAME = 255  # bytes, of nearly every file system
 _OURS = re.compile(
     r"job\.json(\.tmp)?|done\.jsonl|(segment|part)-\d+\.nut|result\.\w+|segments\.ffconcat|chapters\.ffmetadata"
-    r"|palette\.png|pictures"
+    r"|palette\.png|pictures|subtitles\.mp4|subtitles\.mkv|cover-\d+\.(jpg|png)"
 )
 _SHOWN = 3  # differences of a key
 

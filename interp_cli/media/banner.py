@@ -14,7 +14,7 @@ from interp_cli.media.types import Color, OtherStream
 _OPENED = re.compile(r"Input #0, (\S+), from '")
 _DURATION = re.compile(r"  Duration: .*?start: (-?[\d.]+)")
 _STREAM = re.compile(
-    r"  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\[\S+?\])?(?:\((\w+)\))?: "
+    r"(?:  ){1,2}Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\[\S+?\])?(?:\((\w+)\))?: "
     r"(Video|Audio|Subtitle|Data|Attachment|Unknown): (.*)"
 )
 _TAG = re.compile(r" +(\S[^:]*?) *: (.*)")
@@ -61,6 +61,7 @@ class StreamLine:
             attached_picture=self.attached_picture,
             sample_rate=self.sample_rate,
             channels=self.channels,
+            tags=self.tags,
         )
 
 
@@ -94,7 +95,7 @@ def parse_banner(lines: Iterable[str]) -> Banner | None:
             break  # the output's part, or the end
         if (found := re.fullmatch(r"( +)Metadata:", line)) is not None:
             depth = len(found[1]) + 2
-        elif line.rstrip() == "    Side data:":
+        elif line.strip() == "Side data:":
             depth = 0
         elif depth and line.startswith(" " * depth) and (tag := _TAG.match(line)):
             tags.append((tag[1], tag[2]))
@@ -102,8 +103,9 @@ def parse_banner(lines: Iterable[str]) -> Banner | None:
             tags[-1] = (tags[-1][0], f"{tags[-1][1]}\n{more[1]}")
         elif (found := _STREAM.match(line)) is not None:
             stream = _stream(found)
-            banner.streams.append(stream)
             tags, depth = [], 0
+            if stream.index not in {known.index for known in banner.streams}:  # it may be in several groups
+                banner.streams.append(stream)
             lists.append((stream, tags))
         elif (found := _ROTATION.search(line)) is not None and lists:
             lists[-1][0].rotation = round(-float(found[1])) % 360
@@ -112,7 +114,7 @@ def parse_banner(lines: Iterable[str]) -> Banner | None:
         elif re.match(r" +Chapter #0:", line):
             banner.chapters += 1
             tags, depth = [], 0
-        elif re.match(r"  Program ", line):
+        elif re.match(r"  (Program|Stream group) ", line):
             tags, depth = [], 0
     banner.tags = tuple(of_file)
     for stream, own in lists:

@@ -8,33 +8,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+from interp_cli.media.beside import Cover, covers_of, is_converted_first, write_covers, write_subtitles
 from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
+from interp_cli.media.orientation import carries_orientation, counter_clockwise, orientation_options
 from interp_cli.media.probe import probe, stream_end
 from interp_cli.media.streams import Fate, container_for, stream_fates
-from interp_cli.media.types import Family, MediaInfo, VideoStream
+from interp_cli.media.tracks import needs_experimental, slowed_subtitle, stream_options, stream_tags
+from interp_cli.media.types import Color, Family, MediaInfo, VideoStream
 from interp_cli.timeline import Plan
 
 __all__ = ["Fate", "clock_zero", "container_for", "mux", "stream_fates"]
 
-_ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
-    "aac": {"c": "aac", "b": "256k"},
-    "ac3": {"c": "ac3", "b": "448k"},
-    "opus": {"c": "libopus", "b": "192k"},
-    "flac": {"c": "flac"},
-    "alac": {"c": "alac"},
-    "pcm_s16le": {"c": "pcm_s16le"},
-    "mov_text": {"c": "mov_text"},
-    "subrip": {"c": "srt"},
-    "webvtt": {"c": "webvtt"},
-}
 _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
-_OPUS_LAYOUTS = "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"  # libopus refuses 5.1(side)
+_UNLABELLED = {"ffv1", "vp9"}  # that have no place for all labels, nor has NUT
+_PADDING = Fraction(1, 20)  # s
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
-_OPUS_LATER = "setts=ts=TS+0.0065/TB"  # ffmpeg 5.1 writes Opus' delay to Matroska without adding it to the times
 _APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
 
 
@@ -51,32 +44,44 @@ def mux(
     slow: Fraction = Fraction(1),
     trim: tuple[Fraction, Fraction] | None = None,
     rhythm: Plan | None = None,
+    color: Color | None = None,
 ) -> None:
     """Join `segments` ((NUT file, frames), all in one directory) and the kept streams of `info` into `out`.
 
     `rate` is the output's, frames/s. `video_start` is the source time of the first frame, s, on the source's own clock
     (`timeline.start`, of the sub-timeline if trimmed). `trim` is (start, end) on the same clock, s (`sub.start`,
     `sub.end`); sound and subtitles are cut to it, in whole packets. `slow` is the factor by which time is stretched.
-    `rhythm` says when each frame is shown if that is not at `rate`.
+    `rhythm` says when each frame is shown if that is not at `rate`. `color` is what the frames are labelled with, if
+    not as the source's are.
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
     zero = clock_zero(info, video_start=video_start, trim=trim)
+    kept = tuple(fate for fate in fates if fate.action != "drop")
+    frames = sum(count for _, count in segments)
+    rhythm = rhythm if rhythm is not None and rhythm.factor else None
+    shown = video_start + (frames / rate if rhythm is None else rhythm.time(frames)) / slow
+    stop = trim[1] if trim else None
+    covers = covers_of(info, kept, container)
     plan = _Plan(
         info=info,
         container=container,
-        kept=tuple(fate for fate in fates if fate.action != "drop"),
-        frames=sum(count for _, count in segments),
+        kept=tuple(fate for fate in kept if fate.index not in {cover.index for cover in covers}),
+        covers=covers,
+        frames=frames,
         rate=rate,
-        rhythm=rhythm if rhythm is not None and rhythm.factor else None,
+        rhythm=rhythm,
+        color=color or info.video.color,
         slow=slow,
         zero=zero,
         span=None if trim is None else trim[1] - trim[0],
-        ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=trim[1] if trim else None),
+        ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=stop, shown=shown),
         old=ffmpeg.version < (6, 0),
+        tells_orientation=bool(info.video.turned) and carries_orientation(info.video, container, ffmpeg),
         coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
     listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
+    beside = [listing, chapters]
     try:
         listing.write_text(concat_list(segments, rate, plan.time), encoding="utf-8")
         inputs = [plan.joined(listing, video_start), *([] if info.pictures else [plan.original()])]
@@ -84,12 +89,16 @@ def mux(
             text = retimed_chapters(info, ffmpeg=ffmpeg, zero=plan.zero, slow=slow, end=plan.length)
             chapters.write_text(text, encoding="utf-8")
             inputs.append(Input(file_url(chapters.name), {"f": "ffmetadata"}))
-        options = plan.options()
-        output = Output(file_url(out.resolve()), tuple(plan.maps()), options)
+        if first := plan.converted_first:
+            how: dict[str, Any] = {"container": container, "zero": zero, "cut": trim is not None, "ffmpeg": ffmpeg}
+            beside.append(write_subtitles(info, first, folder, **how))
+            inputs.append(Input(file_url(beside[-1].name), plan.scale))
+        beside += write_covers(info, covers, folder, ffmpeg=ffmpeg)
+        output = Output(file_url(out.resolve()), tuple(plan.maps()), plan.options())
         run(ffmpeg, inputs, [output], doing=f"write {out.name}", cwd=folder, grows=out.resolve())
     finally:
-        listing.unlink(missing_ok=True)
-        chapters.unlink(missing_ok=True)
+        for path in beside:
+            path.unlink(missing_ok=True)
 
 
 def clock_zero(info: MediaInfo, *, video_start: Fraction, trim: tuple[Fraction, Fraction] | None) -> Fraction:
@@ -116,15 +125,27 @@ def concat_list(
 
 
 def _ends(
-    info: MediaInfo, fates: Sequence[Fate], *, ffmpeg: Ffmpeg, zero: Fraction, slow: Fraction, stop: Fraction | None
+    info: MediaInfo,
+    fates: Sequence[Fate],
+    *,
+    ffmpeg: Ffmpeg,
+    zero: Fraction,
+    slow: Fraction,
+    stop: Fraction | None,
+    shown: Fraction,
 ) -> dict[int, Fraction]:
-    """Where each stretched stream of sound ends in the output, s, by its number in the original."""
+    """Where each stretched stream of sound ends in the output, s, by its number in the original.
+
+    `shown` is the source time until which the last frame is shown, s. What sound has beyond it fills up the last
+    packet, if it is no more.
+    """
     ends = {}
     if slow != 1:
         for fate in fates:
             if fate.kind == "audio" and fate.action == "convert":
                 end = stream_end(info, fate.index, ffmpeg=ffmpeg)
                 if end is not None and end > zero:
+                    end = shown if 0 < end - shown < _PADDING else end
                     ends[fate.index] = ((end if stop is None else min(end, stop)) - zero) * slow
     return ends
 
@@ -135,14 +156,17 @@ class _Plan:
 
     info: MediaInfo
     container: str
-    kept: tuple[Fate, ...]
+    kept: tuple[Fate, ...]  # but for covers
+    covers: tuple[Cover, ...]  # that are attached
     frames: int
     rate: Fraction  # frames/s
     rhythm: Plan | None  # when frames are shown if that is not at `rate`
+    color: Color  # what the frames are labelled with
     slow: Fraction
     zero: Fraction  # s, the source time that becomes 0
     span: Fraction | None  # s of source, if trimmed
     old: bool  # an ffmpeg before 6
+    tells_orientation: bool  # players are to turn the picture
     coded: VideoStream  # the segments' stream
     ends: Mapping[int, Fraction]  # s of the output, by stream number: where stretched sound ends
 
@@ -160,77 +184,75 @@ class _Plan:
     def joined(self, listing: Path, video_start: Fraction) -> Input:
         """The segments, as one input that starts when the video does."""
         options: dict[str, Value] = {"f": "concat", "safe": 0, "protocol_whitelist": "file,pipe"}
-        if self.info.video.rotation and not self.old:
-            options["display_rotation"] = counter_clockwise(self.info.video)
+        if self.tells_orientation and not self.old:
+            options |= orientation_options(self.info.video)
         return Input(file_url(listing.name), {**options, "itsoffset": seconds((video_start - self.zero) * self.slow)})
 
     def original(self) -> Input:
         """The source, for all that is not its video."""
-        slowed = {"itsscale:s": f"{float(self.slow):.12f}"} if self.slow != 1 else {}  # (time + itsoffset) * itsscale
-        options: dict[str, Value] = {"itsoffset": seconds(-self.zero), **slowed}
+        options: dict[str, Value] = {"itsoffset": seconds(-self.zero), **self.scale}
         return source(str(Path(self.info.path).resolve()), options, max_pixels=self.info.max_pixels)
+
+    @property
+    def scale(self) -> dict[str, Value]:
+        """What slows the subtitles of an input down: (time + itsoffset) * itsscale."""
+        return {"itsscale:s": f"{float(self.slow):.12f}"} if self.slow != 1 else {}
+
+    @property
+    def converted_first(self) -> tuple[Fate, ...]:
+        """Streams that are read from a file beside the segments: the last input."""
+        return tuple(fate for fate in self.kept if is_converted_first(fate, self.slow))
 
     def maps(self) -> Iterator[str]:
         """Stream specifiers in the order of the output's streams."""
         yield "0:v:0"
+        converted, last = iter(range(len(self.kept))), 3 if self.info.chapters else 2
         for fate in self.kept:
-            yield f"1:{fate.index}"
+            first = is_converted_first(fate, self.slow)
+            yield f"{last}:{next(converted)}" if first else f"1:{fate.index}"
 
     def options(self) -> dict[str, Value]:
         """All options of the output."""
         tags = {"map_metadata": "1", "map_metadata:s:0": f"1:s:{self.info.video.index}"}
         options: dict[str, Value] = {
-            **({"map_metadata": -1} if self.info.pictures else tags),
+            **({"map_metadata": -1} if self.info.pictures else {**tags, "metadata": "timecode="}),
             "map_chapters": 2 if self.info.chapters else -1,
             "c": "copy",
             "metadata:s:0": self._stale(),
             "disposition:0": "default",
         }
+        named = {stream.index: stream for stream in self.info.others}
         for n, fate in enumerate(self.kept, start=1):
             options[f"map_metadata:s:{n}"] = f"1:s:{fate.index}"
+            options[f"metadata:s:{n}"] = stream_tags(named[fate.index], self.container)
             options.update({f"{key}:{n}": value for key, value in self._stream(fate).items()})
+        options["attach"] = [cover.file for cover in self.covers]
+        for n, cover in enumerate(self.covers, start=1 + len(self.kept)):
+            options[f"metadata:s:{n}"] = cover.tags
+        if any(needs_experimental(fate, self.container) for fate in self.kept):
+            options["strict"] = "experimental"
         options.update(self._video())
         if self.length is not None:
             options["t"] = seconds(self.length)
         return {**options, **self._container()}
 
     def _stream(self, fate: Fate) -> dict[str, str]:
-        cut = self.span is not None and fate.kind in ("audio", "subtitle", "data")
-        options = {} if fate.action == "copy" else dict(_ENCODERS[str(fate.to_codec)])
-        if (fate.to_codec or fate.codec) == "opus" and self.container in ("matroska", "webm") and self.old:
-            options["bsf"] = _OPUS_LATER
-        if fate.kind == "subtitle" and self.slow != 1:  # always copied: "itsscale" leaves the durations as they are
-            options["bsf"] = f"setts=duration=DURATION*{self.slow.numerator}/{self.slow.denominator}"
-        if fate.kind == "subtitle" and cut and fate.action == "convert":
-            options["bsf"] = "noise=amount=0:drop=lt(pts\\,0)"  # copypriorss is for copied streams only
-        if fate.action == "copy":
-            return {**options, "copypriorss": "0"} if cut else options
-        if fate.kind == "audio":
-            layouts = [_OPUS_LAYOUTS] if fate.to_codec == "opus" else []
-            if steps := [*self._sound(self.ends.get(fate.index)), *layouts]:
-                options["filter"] = ",".join(steps)
-        return options
-
-    def _sound(self, end: Fraction | None) -> list[str]:
-        """Filters of converted sound: cut, gaps filled, stretched in steps that atempo takes, ended where it should."""
-        steps = ["aresample=async=1:first_pts=0"] if self.span is not None or self.slow != 1 else []
-        tempo = 1 / self.slow
-        while not Fraction(1, 2) <= tempo <= 2:
-            part = Fraction(1, 2) if tempo < 1 else Fraction(2)
-            steps.append(f"atempo={float(part)}")
-            tempo /= part
-        steps += [f"atempo={float(tempo):.12f}"] if tempo != 1 else []
-        return [*steps, "apad", f"atrim=end={seconds(end)}"] if end else steps  # atempo drops up to 80 ms
+        if is_converted_first(fate, self.slow):
+            return slowed_subtitle(self.slow)
+        end, cut = self.ends.get(fate.index), self.span is not None
+        rate = next(stream.sample_rate for stream in self.info.others if stream.index == fate.index)
+        how: dict[str, Any] = {"container": self.container, "slow": self.slow, "rate": rate, "old": self.old}
+        return stream_options(fate, cut=cut, end=end, **how)
 
     def _video(self) -> dict[str, Value]:
         options: dict[str, Value] = {}
-        if self.info.video.rotation and self.old:
-            turned = f"rotate={counter_clockwise(self.info.video)}"
-            options["metadata:s:0"] = [*self._stale(), turned]
+        if self.old and self.info.video.turned:  # it reads the angle into a tag as well, and writes it from one
+            angle = counter_clockwise(self.info.video) if self.tells_orientation else ""
+            options["metadata:s:0"] = [*self._stale(), f"rotate={angle}"]
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
             options["tag:0"] = "hvc1"  # the tag that Apple's players know
-        if self.coded.codec == "ffv1" and self.coded.color.matrix is None:  # NUT has no place for it, nor has FFV1
-            color = self.info.video.color
+        coded, color = self.coded.color, self.color
+        if self.coded.codec in _UNLABELLED and None in (coded.matrix, coded.primaries, coded.transfer):
             if working_format(self.coded.pix_fmt).family is Family.RGB:
                 color = replace(color, range="pc", matrix="gbr", location=None)
             options.update({f"{key}:0": value for key, value in color_options(color).items()})
@@ -254,6 +276,8 @@ class _Plan:
             return {"f": self.container, "muxdelay": 0, "muxpreload": 0}  # the default is to begin at 1.4 s
         if self.container in ("matroska", "webm"):
             return {"f": self.container, "fflags": "+bitexact"}  # else it carries random numbers: never the same twice
+        if self.container == "avi":  # which has no times of beginning: all that is moved is what has frames
+            return {"f": self.container, "avoid_negative_ts": "disabled"}
         if self.container not in ("mp4", "mov"):
             return {"f": self.container}
         ticks = self.rate.numerator if self.rhythm is None else self.rhythm.tick.denominator
@@ -267,11 +291,6 @@ class _Plan:
             "movie_timescale": ticks,  # in which edit lists say when a track starts; the default is 1 ms
             "write_tmcd": 0,
         }
-
-
-def counter_clockwise(video: VideoStream) -> int:
-    """The rotation as ffmpeg wants it."""
-    return -video.rotation % 360
 
 
 def seconds(value: Fraction) -> str:

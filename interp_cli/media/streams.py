@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.errors import UsageError
+from interp_cli.media.float_pictures import is_float, why_not_written
 from interp_cli.media.types import MediaInfo, OtherStream
 from interp_cli.options import AudioInSlowMotion
 
@@ -40,8 +41,15 @@ _AUDIO: dict[str, tuple[frozenset[str], str]] = {  # what each container takes a
         "flac",
     ),
     "webm": (frozenset({"opus", "vorbis"}), "opus"),
-    "avi": (frozenset({"mp3", "mp2", "ac3", "pcm_s16le", "pcm_u8"}), "ac3"),
-    "nut": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "flac", "opus", "vorbis", "pcm_s16le"}), "pcm_s16le"),
+    "avi": (
+        frozenset(name for name in _PCM if not name.endswith("be")) | {"mp3", "mp2", "ac3", "pcm_alaw", "pcm_mulaw"},
+        "ac3",
+    ),
+    "nut": (
+        _PCM
+        | {"aac", "mp3", "mp2", "ac3", "eac3", "dts", "flac", "opus", "vorbis", "wavpack", "pcm_alaw", "pcm_mulaw"},
+        "pcm_s16le",
+    ),
     "mpegts": (frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "dts", "opus"}), "aac"),
 }
 _TEXT = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text"})  # that ffmpeg can read
@@ -55,15 +63,18 @@ _SUBTITLES: dict[str, tuple[frozenset[str], str | None]] = {
     ),
     "webm": (frozenset({"webvtt"}), "webvtt"),
     "avi": (frozenset(), None),
-    "nut": (frozenset({"subrip", "ass"}), None),
-    "mpegts": (frozenset({"dvb_subtitle", "hdmv_pgs_subtitle"}), None),
+    "nut": (frozenset({"subrip", "ass", "dvd_subtitle", "dvb_subtitle"}), "subrip"),
+    "mpegts": (frozenset({"dvb_subtitle"}), None),  # PGS would be read as data again
 }
 _DATA: dict[str, frozenset[str]] = {
     "mp4": frozenset({"gpmd"}),
     "mov": frozenset({"gpmd"}),
     "mpegts": frozenset({"klv"}),
 }
-_COVERS = {"mp4": {"mjpeg", "png"}, "mov": {"mjpeg", "png"}}  # in Matroska it is no stream
+_SLOW = _TEXT | {"hdmv_pgs_subtitle", "dvb_subtitle"}  # that end with a packet, not at a time told within one
+_COVERS = dict.fromkeys(("mp4", "matroska"), frozenset({"mjpeg", "png"}))  # in Matroska it is an attachment
+_CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
+_LOSSLESS_OTHERWISE = {"mov": "alac", "avi": "pcm_s24le", "nut": "pcm_s24le"}
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 
 
@@ -77,6 +88,8 @@ class Fate:
     action: str  # "copy", "convert" or "drop"
     to_codec: str | None = None
     reason: str | None = None
+    language: str | None = None
+    title: str | None = None
 
 
 def container_for(path: Path | str, asked: str | None = None) -> str:
@@ -89,6 +102,8 @@ def container_for(path: Path | str, asked: str | None = None) -> str:
             raise UsageError(f"-f {asked} is no format that vfi writes: give one of {', '.join(sorted(_FORMATS))}")
         return _FORMATS[asked.lower()]
     suffix = Path(path).suffix.lower()
+    if is_float(path):
+        raise UsageError(why_not_written(path))
     if suffix not in _MUXERS:
         known = ", ".join(_MUXERS)
         raise UsageError(f"{path} does not say what kind of video file to write: end its name with one of {known}")
@@ -102,10 +117,12 @@ def stream_fates(
     slow: Fraction = Fraction(1),
     audio: bool = True,
     slow_audio: AudioInSlowMotion = AudioInSlowMotion.STRETCH,
+    chosen: frozenset[int] | None = None,
 ) -> tuple[Fate, ...]:
     """One Fate per stream of `info.others`, in order; nothing is lost without a reason.
 
-    `slow` is the factor by which time is stretched, `slow_audio` what that does to sound, `audio` False is --no-audio.
+    `slow` is the factor by which time is stretched, `slow_audio` what that does to sound, `audio` False is --no-audio,
+    `chosen` has the numbers of those that --map asks for; None for all.
     """
     if container in RENDERED:
         what = "pictures" if container == "image2" else f"{_name(container)} files"
@@ -113,6 +130,8 @@ def stream_fates(
     fates = []
     for stream in info.others:
         match stream.kind:
+            case _ if chosen is not None and stream.index not in chosen:
+                fates.append(_drop(stream, "not chosen by --map"))
             case "audio" if not audio:
                 fates.append(_drop(stream, "--no-audio"))
             case "audio":
@@ -127,9 +146,20 @@ def stream_fates(
                 fates.append(_copy(stream))
             case "data" if stream.codec == "tmcd":
                 fates.append(_drop(stream, "a timecode track counts the source's frames, not the new ones"))
+            case "data" if stream.codec in _DATA.get(container, ()):
+                fates.append(_drop(stream, "data cannot be slowed down"))
+            case "attachment":
+                fates.append(_drop(stream, f"{_name(container)} files cannot hold attachments such as fonts: .mkv can"))
             case _:
-                fates.append(_drop(stream, f"{_name(container)} files cannot hold this kind of {stream.kind}"))
+                fates.append(_drop(stream, f"{_name(container)} files cannot hold {stream.codec} {stream.kind}"))
     return tuple(fates)
+
+
+def chapters_lost(info: MediaInfo, container: str) -> str | None:
+    """Why the chapters of `info` cannot be kept; None if they are, or if there are none."""
+    if not info.chapters or container in _CHAPTERS:
+        return None
+    return f"{'pictures' if container == 'image2' else f'{_name(container)} files'} cannot hold any"
 
 
 def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: AudioInSlowMotion) -> Fate:
@@ -141,19 +171,17 @@ def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: Audio
         return _convert(stream, to, "stretched to the slow motion, pitch kept")
     if stream.codec in taken:
         return _copy(stream)
-    if container == "mov" and stream.codec in _LOSSLESS:
-        otherwise = "alac"
+    if stream.codec in _LOSSLESS:
+        otherwise = _LOSSLESS_OTHERWISE.get(container, otherwise)
     return _convert(stream, otherwise, f"{_name(container)} files cannot hold {stream.codec}")
 
 
 def _subtitle(stream: OtherStream, container: str, *, slow: bool) -> Fate:
     taken, otherwise = _SUBTITLES[container]
-    if slow and stream.codec not in _TEXT:
-        return _drop(stream, "only text subtitles can be slowed down")
+    if slow and stream.codec not in _SLOW:
+        return _drop(stream, f"{stream.codec} subtitles cannot be slowed down: they say within how long they are shown")
     if stream.codec in taken:
         return _copy(stream)
-    if otherwise and stream.codec in _TEXT and slow:  # ffmpeg 5.1 would lose the last one
-        return _drop(stream, f"{stream.codec} subtitles cannot be slowed down and made {otherwise} at once")
     if otherwise and stream.codec in _TEXT:
         return _convert(stream, otherwise, f"{_name(container)} files cannot hold {stream.codec}")
     kind = "text" if stream.codec in _TEXT or "text" in stream.codec else "picture"
@@ -165,7 +193,8 @@ def _video(stream: OtherStream, container: str, *, slow: bool) -> Fate:
     if stream.attached_picture:
         if stream.codec in _COVERS.get(container, ()):
             return _copy(stream)
-        return _drop(stream, f"vfi cannot put a cover picture ({stream.codec}) into {_name(container)} files")
+        elsewhere = ": .mp4 and .mkv can" if stream.codec in _COVERS["mp4"] else ""
+        return _drop(stream, f"{_name(container)} files cannot hold a cover picture ({stream.codec}){elsewhere}")
     if slow:
         return _drop(stream, "only one video stream is slowed down")
     if container in ("matroska", "nut"):
@@ -174,17 +203,28 @@ def _video(stream: OtherStream, container: str, *, slow: bool) -> Fate:
 
 
 def _copy(stream: OtherStream) -> Fate:
-    return Fate(index=stream.index, kind=stream.kind, codec=stream.codec, action="copy")
+    return _fate(stream, "copy")
 
 
 def _convert(stream: OtherStream, to_codec: str, reason: str) -> Fate:
-    return Fate(
-        index=stream.index, kind=stream.kind, codec=stream.codec, action="convert", to_codec=to_codec, reason=reason
-    )
+    return _fate(stream, "convert", to_codec=to_codec, reason=reason)
 
 
 def _drop(stream: OtherStream, reason: str) -> Fate:
-    return Fate(index=stream.index, kind=stream.kind, codec=stream.codec, action="drop", reason=reason)
+    return _fate(stream, "drop", reason=reason)
+
+
+def _fate(stream: OtherStream, action: str, *, to_codec: str | None = None, reason: str | None = None) -> Fate:
+    return Fate(
+        index=stream.index,
+        kind=stream.kind,
+        codec=stream.codec,
+        action=action,
+        to_codec=to_codec,
+        reason=reason,
+        language=stream.language,
+        title=stream.title,
+    )
 
 
 def _name(container: str) -> str:
