@@ -36,7 +36,7 @@ from interp_cli.timeline import FINEST_TICK, Plan, Rate, Timeline, decimal, keep
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
 
-_TICK = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "mpegts": Fraction(1, 90_000)}  # s
+TICK = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "mpegts": Fraction(1, 90_000)}  # s
 _BITS_PER_PIXEL = {  # of usual footage at the default quality: for an estimate of disk space, no more
     Codec.H264: 0.20,
     Codec.HEVC: 0.12,
@@ -66,6 +66,7 @@ class Job:
     deinterlace: Deinterlace = Deinterlace.AUTO
     overwrite: bool = False
     fresh: bool = False  # start over where an earlier run was ended
+    verify: bool = True  # read the result again, and hold it against the plan, before it gets its name
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
     engine: EngineOptions = field(default_factory=EngineOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -210,7 +211,7 @@ def _check_rhythm(plan: Plan, container: str, output: Path) -> None:
         kind = {"avi": "an AVI file", "image2": "a row of pictures"}.get(container, f"a {container.upper()} file")
         raise UsageError(f"{kind} such as {output} has one rate: with --vfr keep name it .mp4, .mov, .mkv or .nut")
     least, _ = plan.steps
-    if least < _TICK.get(container, FINEST_TICK):
+    if least < TICK.get(container, FINEST_TICK):
         raise UsageError(
             f"some frames are nearer to each other than a {output.suffix} file can tell ({decimal(least, 6)}"
             f" s): name the output .mp4 or .nut, or give a smaller --factor"

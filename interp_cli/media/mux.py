@@ -13,7 +13,8 @@ from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
-from interp_cli.media.probe import probe, stream_end
+from interp_cli.media.packets import spans
+from interp_cli.media.probe import probe
 from interp_cli.media.streams import Fate, container_for, stream_fates
 from interp_cli.media.types import Family, MediaInfo, VideoStream
 from interp_cli.timeline import Plan
@@ -119,14 +120,11 @@ def _ends(
     info: MediaInfo, fates: Sequence[Fate], *, ffmpeg: Ffmpeg, zero: Fraction, slow: Fraction, stop: Fraction | None
 ) -> dict[int, Fraction]:
     """Where each stretched stream of sound ends in the output, s, by its number in the original."""
-    ends = {}
-    if slow != 1:
-        for fate in fates:
-            if fate.kind == "audio" and fate.action == "convert":
-                end = stream_end(info, fate.index, ffmpeg=ffmpeg)
-                if end is not None and end > zero:
-                    ends[fate.index] = ((end if stop is None else min(end, stop)) - zero) * slow
-    return ends
+    if slow == 1:
+        return {}
+    stretched = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "convert"]
+    ends = {index: span.end for index, span in spans(info, stretched, ffmpeg=ffmpeg).items() if span.end > zero}
+    return {index: ((end if stop is None else min(end, stop)) - zero) * slow for index, end in ends.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +165,7 @@ class _Plan:
     def original(self) -> Input:
         """The source, for all that is not its video."""
         slowed = {"itsscale:s": f"{float(self.slow):.12f}"} if self.slow != 1 else {}  # (time + itsoffset) * itsscale
-        options: dict[str, Value] = {"itsoffset": seconds(-self.zero), **slowed}
+        options: dict[str, Value] = {"itsoffset": seconds(self.info.offset - self.zero), **slowed}
         return source(str(Path(self.info.path).resolve()), options, max_pixels=self.info.max_pixels)
 
     def maps(self) -> Iterator[str]:

@@ -21,6 +21,7 @@ from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, has
 from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
+from interp_cli.media.packets import framecrc, time_of
 from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.pictures import DEFAULT_RATE, find_pictures, picture_info, picture_timeline
 from interp_cli.media.types import Color, MediaInfo, VideoStream
@@ -262,11 +263,11 @@ def _packets(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Iterator[tuple[int | None, i
     """(pts, duration) in ticks of every packet that is shown, in decoding order; a second one at one time has None."""
     options = {"c": "copy", "copyinkf": None, "f": "framecrc"}
     seen: set[int | None] = set()
-    for fields in _framecrc(info, options, ffmpeg=ffmpeg):
+    for fields in framecrc(info, (info.video.index,), options, ffmpeg=ffmpeg):
         if fields[0] != "0":
             continue
         flags = next((int(f[2:], 16) for f in fields[5:] if f.startswith("F=0x")), 0)
-        pts = _ticks(fields[2])
+        pts = time_of(fields[2])
         if not flags & DISCARDED:
             yield None if pts in seen else pts, int(fields[3])
             seen.add(pts)
@@ -282,34 +283,7 @@ def _frames(info: MediaInfo, *, ffmpeg: Ffmpeg, limit: int | None = None) -> Ite
         "f": "framecrc",
         **({"frames:v": limit} if limit else {}),
     }
-    for fields in _framecrc(info, options, ffmpeg=ffmpeg):
+    for fields in framecrc(info, (info.video.index,), options, ffmpeg=ffmpeg):
         if fields[0] != "0":
             continue
-        yield _ticks(fields[2]), int(fields[3])
-
-
-def stream_end(info: MediaInfo, index: int, *, ffmpeg: Ffmpeg) -> Fraction | None:
-    """When the last packet of stream `index` ends, s on the source's clock; None if it has no packet with a time."""
-    base, end = Fraction(1), None
-    for fields in _framecrc(info, {"c": "copy", "f": "framecrc"}, ffmpeg=ffmpeg, index=index):
-        if fields[0].startswith("#tb 0:"):
-            base = Fraction(fields[0].split(":")[1].strip())
-        elif fields[0] == "0" and (pts := _ticks(fields[2])) is not None:
-            end = max(pts + int(fields[3]), end or 0)
-    return None if end is None else end * base
-
-
-def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg, index: int | None = None) -> Iterator[list[str]]:
-    """The fields of each line that the framecrc muxer writes: stream, dts, pts, duration, size, checksum, flags."""
-    inputs = [source(info.path, info.reading, max_pixels=info.max_pixels)]
-    output = Output("pipe:1", (f"0:{info.video.index if index is None else index}",), options)
-    with child(ffmpeg, inputs, [output], flags=("-copyts",), patience=bounds.PAUSE_S) as running:
-        for raw in running.lines():
-            yield [text.strip() for text in raw.decode(errors="replace").split(",")]
-        status, lines = running.finish()
-        if status:
-            raise InputError(str(failure(f"read {info.path}", status=status, lines=lines)))
-
-
-def _ticks(text: str) -> int | None:
-    return None if text == "NOPTS" or int(text) <= -(1 << 62) else int(text)
+        yield time_of(fields[2]), int(fields[3])
