@@ -18,9 +18,10 @@ from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
 from interp_cli.media.mux import Fate, stream_fates
+from interp_cli.media.packets import spans
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.rendering import Rendering, choose_rendering
-from interp_cli.media.streams import RENDERED
+from interp_cli.media.streams import RENDERED, begun_together
 from interp_cli.media.types import MediaInfo
 from interp_cli.options import (
     AudioInSlowMotion,
@@ -173,11 +174,22 @@ def prepare(job: Job) -> Prepared:
         output=output,
         container=container,
         encoding=replace(encoding, notes=(*said, *encoding.notes)),
-        fates=stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio),
+        fates=_fates(job, info, part, container=container, ffmpeg=ffmpeg),
         weights=weights,
         cuts=_given_cuts(job, whole, numbers, per_frame=2 if fields else 1),
         rendering=rendering,
     )
+
+
+def _fates(job: Job, info: MediaInfo, part: Timeline, *, container: str, ffmpeg: Ffmpeg) -> tuple[Fate, ...]:
+    """What becomes of the other streams."""
+    fates = stream_fates(info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio)
+    copied = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "copy"]
+    if container != "avi" or not copied:
+        return fates
+    begun = spans(info, copied, ffmpeg=ffmpeg, since=None if job.start is None else part.start)
+    lags = {index: span.start - part.start for index, span in begun.items()}
+    return begun_together(fates, lags, container=container)
 
 
 def _plan(job: Job, timeline: Timeline, rate: Rate, *, fields: bool) -> Plan:

@@ -120,7 +120,9 @@ def _kept(work: Prepared) -> list[Fate]:
 def _zero(work: Prepared) -> Fraction:
     """The time on the source's clock, s, that is 0 in the result."""
     start = work.part.start
-    return start if work.rendering is not None else clock_zero(work.info, video_start=start, trim=work.trim)
+    if work.rendering is not None:
+        return start
+    return clock_zero(work.info, container=work.container, video_start=start, trim=work.trim)
 
 
 def _of_times(work: Prepared, timeline: Timeline) -> Iterator[str]:
@@ -230,10 +232,11 @@ def _planned_sound(
     slow, trim, video = work.job.slow, work.trim, work.part.start
     anew = fate.action == "convert"
     packet = max(source.longest, now.longest if now and anew else Fraction(0))
-    begin = _zero(work) if anew and (trim or slow != 1) else source.start
+    begun_anew = trim is not None or work.container == "avi"
+    begin = _zero(work) if anew and (begun_anew or slow != 1) else source.start
     end = source.end if trim is None else min(source.end, trim[1])
     ticks = source.tick + work.info.video.time_base + TICK.get(work.container, Fraction(0)) + _JOINING
-    exact = not anew and trim is None
+    exact = not anew and not begun_anew
     return (begin - video) * slow, (end - video) * slow, ticks + (0 if exact else packet), slow * ticks + 2 * packet
 
 

@@ -36,6 +36,7 @@ _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", 
 _OPUS_LAYOUTS = "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"  # libopus refuses 5.1(side)
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
 _OPUS_LATER = "setts=ts=TS+0.0065/TB"  # ffmpeg 5.1 writes Opus' delay to Matroska without adding it to the times
+_NEW_OPUS_LATER = "asetpts=PTS+0.0065/TB"  # the same before the encoder, after which its TB is not that of the packets
 _APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
 
 
@@ -62,7 +63,7 @@ def mux(
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
-    zero = clock_zero(info, video_start=video_start, trim=trim)
+    zero = clock_zero(info, container=container, video_start=video_start, trim=trim)
     plan = _Plan(
         info=info,
         container=container,
@@ -93,8 +94,15 @@ def mux(
         chapters.unlink(missing_ok=True)
 
 
-def clock_zero(info: MediaInfo, *, video_start: Fraction, trim: tuple[Fraction, Fraction] | None) -> Fraction:
-    """The time on the source's clock, s, that is 0 in the new file: its earliest, or where the part begins."""
+def clock_zero(
+    info: MediaInfo, *, container: str, video_start: Fraction, trim: tuple[Fraction, Fraction] | None
+) -> Fraction:
+    """The time on the source's clock, s, that is 0 in the new file: its earliest, or where the part begins.
+
+    In AVI everything begins at 0, so that is where the video does.
+    """
+    if container == "avi":
+        return video_start
     return trim[0] if trim else min(video_start, max(info.start, Fraction(0)))  # sound may start just below 0
 
 
@@ -145,6 +153,11 @@ class _Plan:
     ends: Mapping[int, Fraction]  # s of the output, by stream number: where stretched sound ends
 
     @property
+    def begun_anew(self) -> bool:
+        """Whether what is before the new 0 is cut off."""
+        return self.span is not None or self.container == "avi"
+
+    @property
     def length(self) -> Fraction | None:
         """Of the trimmed output, s; never so short that it cuts off a frame of video."""
         if self.span is None:
@@ -193,9 +206,10 @@ class _Plan:
         return {**options, **self._container()}
 
     def _stream(self, fate: Fate) -> dict[str, str]:
-        cut = self.span is not None and fate.kind in ("audio", "subtitle", "data")
+        cut = self.begun_anew and fate.kind in ("audio", "subtitle", "data")
         options = {} if fate.action == "copy" else dict(_ENCODERS[str(fate.to_codec)])
-        if (fate.to_codec or fate.codec) == "opus" and self.container in ("matroska", "webm") and self.old:
+        late = (fate.to_codec or fate.codec) == "opus" and self.container in ("matroska", "webm") and self.old
+        if late and fate.action == "copy":
             options["bsf"] = _OPUS_LATER
         if fate.kind == "subtitle" and self.slow != 1:  # always copied: "itsscale" leaves the durations as they are
             options["bsf"] = f"setts=duration=DURATION*{self.slow.numerator}/{self.slow.denominator}"
@@ -205,13 +219,14 @@ class _Plan:
             return {**options, "copypriorss": "0"} if cut else options
         if fate.kind == "audio":
             layouts = [_OPUS_LAYOUTS] if fate.to_codec == "opus" else []
-            if steps := [*self._sound(self.ends.get(fate.index)), *layouts]:
+            later = [_NEW_OPUS_LATER] if late else []
+            if steps := [*self._sound(self.ends.get(fate.index)), *layouts, *later]:
                 options["filter"] = ",".join(steps)
         return options
 
     def _sound(self, end: Fraction | None) -> list[str]:
         """Filters of converted sound: cut, gaps filled, stretched in steps that atempo takes, ended where it should."""
-        steps = ["aresample=async=1:first_pts=0"] if self.span is not None or self.slow != 1 else []
+        steps = ["aresample=async=1:first_pts=0"] if self.begun_anew or self.slow != 1 else []
         tempo = 1 / self.slow
         while not Fraction(1, 2) <= tempo <= 2:
             part = Fraction(1, 2) if tempo < 1 else Fraction(2)

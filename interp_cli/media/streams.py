@@ -1,6 +1,7 @@
 """What becomes of the original's other streams in the new file: copied, converted, or dropped with a reason. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,6 +65,7 @@ _DATA: dict[str, frozenset[str]] = {
     "mpegts": frozenset({"klv"}),
 }
 _COVERS = {"mp4": {"mjpeg", "png"}, "mov": {"mjpeg", "png"}}  # in Matroska it is no stream
+_LEAST_LAG = Fraction(3, 100)  # s
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 
 
@@ -130,6 +132,23 @@ def stream_fates(
             case _:
                 fates.append(_drop(stream, f"{_name(container)} files cannot hold this kind of {stream.kind}"))
     return tuple(fates)
+
+
+def begun_together(fates: tuple[Fate, ...], lags: Mapping[int, Fraction], *, container: str) -> tuple[Fate, ...]:
+    """The same fates, but for AVI, which cannot say when a stream begins: there, sound is filled up or cut instead.
+
+    `lags` says how much later than the video each stream of sound begins, s, by its number; negative if earlier. A lag
+    below a packet of MP3 stays.
+    """
+    if container != "avi":
+        return fates
+    reason = "an AVI file cannot say that sound begins at another time than the picture, so it is made to begin then"
+    return tuple(
+        replace(fate, action="convert", to_codec=_AUDIO[container][1], reason=reason)
+        if fate.action == "copy" and abs(lags.get(fate.index, Fraction(0))) > _LEAST_LAG
+        else fate
+        for fate in fates
+    )
 
 
 def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: AudioInSlowMotion) -> Fate:
