@@ -154,7 +154,9 @@ CONTAINERS = ["mp4", "mov", "mkv", "webm", "ts", "avi", "nut"]
 
 
 @pytest.mark.parametrize("how", ["whole", "slow part"])
-@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize(
+    "suffix", [pytest.param(name, marks=() if name in ("mp4", "mkv") else pytest.mark.slow) for name in CONTAINERS]
+)
 def test_a_right_result_of_every_container_passes(
     suffix: str, how: str, source: Path, tmp_path: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from interp_cli.timeline import decimal
 
 def notes_of(work: Prepared) -> list[str]:
     """Sentences, in order."""
-    said = [*_of_pictures(work), *work.encoding.notes]
+    said = [*_of_pictures(work), *_of_times(work), *work.encoding.notes]
     if work.rate.snapped_from is not None:
         said.append(f"--fps {work.rate.snapped_from} is taken as {work.rate.value} frames per second")
     source = work.source_rate
@@ -54,6 +54,13 @@ def _of_pictures(work: Prepared) -> list[str]:
         if stale := [path for path in existing_frames(work.output) if path not in ours]:
             said.append(f"{len(stale)} older pictures, such as {stale[0]}, are not replaced and stay beside the new")
     return said
+
+
+def _of_times(work: Prepared) -> list[str]:
+    if not (count := work.stored.mended):
+        return []
+    have = "1 frame has no time of its own" if count == 1 else f"{count} frames have no times of their own"
+    return [f"{have} in {work.job.input}, or one that is not after the frame before: it is shown right after that"]
 
 
 def _of_fields(work: Prepared) -> list[str]:

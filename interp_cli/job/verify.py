@@ -15,8 +15,8 @@ from interp_cli.errors import InputError, VfiError
 from interp_cli.job.prepare import TICK, Prepared
 from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.formats import working_format
-from interp_cli.media.mux import clock_zero
-from interp_cli.media.packets import Span, spans
+from interp_cli.media.mux import clock_zero, hidden_sound
+from interp_cli.media.packets import PRIMING, Span, spans
 from interp_cli.media.picture_size import picture_size
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.streams import Fate
@@ -74,8 +74,10 @@ def _rejected(work: Prepared, wrong: Sequence[str], place: Path) -> VfiError:
 
 def _found(work: Prepared, finished: Path) -> Found:
     info = probe(str(finished), ffmpeg=work.ffmpeg)
-    since = None if work.trim is None else work.trim[0]
     kept = [fate.index for fate in _kept(work) if fate.kind == "audio"]
+    source = spans(work.info, kept, ffmpeg=work.ffmpeg, since=None if work.trim is None else work.trim[0])
+    hidden = hidden_sound(work.info, work.fates, ffmpeg=work.ffmpeg, zero=_zero(work)) if work.trim is None else ()
+    source |= spans(work.info, sorted(hidden), ffmpeg=work.ffmpeg, since=_zero(work))
     chapters = 0
     if work.info.chapters and work.rendering is None and work.container in _WITH_CHAPTERS:
         zero, end = _zero(work), None if work.trim is None else (work.trim[1] - work.trim[0]) * work.job.slow
@@ -85,7 +87,7 @@ def _found(work: Prepared, finished: Path) -> Found:
         info=info,
         timeline=scan(info, ffmpeg=work.ffmpeg),
         sound=spans(info, [s.index for s in info.others if s.kind == "audio"], ffmpeg=work.ffmpeg),
-        source_sound=spans(work.info, kept, ffmpeg=work.ffmpeg, since=since),
+        source_sound=source,
         chapters=chapters,
     )
 
@@ -137,9 +139,9 @@ def _of_times(work: Prepared, timeline: Timeline) -> Iterator[str]:
         if abs(shown - planned) > rounding:
             yield f"its frame {n} comes after {decimal(shown, 4)} s and not {decimal(planned, 4)} s"
             break
-    # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by some 20 ms;
-    # MPEG-TS and NUT, whose decoding times cannot be negative, by the frames that B-frames are put off.
-    start, most = (work.part.start - _zero(work)) * work.job.slow, max(Fraction(1, 10), 4 * plan.steps[1])
+    # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by its
+    # priming; MPEG-TS and NUT, whose decoding times cannot be negative, by the frames that B-frames are put off.
+    start, most = (work.part.start - _zero(work)) * work.job.slow, max(PRIMING, 4 * plan.steps[1])
     if not -rounding <= timeline.start - start <= most:
         yield f"it begins at {decimal(timeline.start, 4)} s and not {decimal(start, 4)} s"
     if abs(timeline.duration - plan.duration) > plan.steps[1]:

@@ -13,7 +13,7 @@ from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
-from interp_cli.media.packets import spans
+from interp_cli.media.packets import PRIMING, spans
 from interp_cli.media.probe import probe
 from interp_cli.media.streams import Fate, container_for, stream_fates
 from interp_cli.media.types import Family, MediaInfo, VideoStream
@@ -76,6 +76,7 @@ def mux(
         span=None if trim is None else trim[1] - trim[0],
         ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=trim[1] if trim else None),
         old=ffmpeg.version < (6, 0),
+        hidden=hidden_sound(info, fates, ffmpeg=ffmpeg, zero=zero),
         coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
     listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
@@ -104,6 +105,15 @@ def clock_zero(
     if container == "avi":
         return video_start
     return trim[0] if trim else min(video_start, max(info.start, Fraction(0)))  # sound may start just below 0
+
+
+def hidden_sound(info: MediaInfo, fates: Sequence[Fate], *, ffmpeg: Ffmpeg, zero: Fraction) -> frozenset[int]:
+    """The copied streams that begin so long before `zero` (s) that it is no priming: an edit list cuts that off."""
+    if "mov" not in info.container.split(","):
+        return frozenset()
+    copied = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "copy"]
+    found = spans(info, copied, ffmpeg=ffmpeg)
+    return frozenset(index for index, span in found.items() if span.start < zero - PRIMING)
 
 
 def concat_list(
@@ -150,6 +160,7 @@ class _Plan:
     span: Fraction | None  # s of source, if trimmed
     old: bool  # an ffmpeg before 6
     coded: VideoStream  # the segments' stream
+    hidden: frozenset[int]  # streams of sound of which an edit list cuts off the beginning
     ends: Mapping[int, Fraction]  # s of the output, by stream number: where stretched sound ends
 
     @property
@@ -206,7 +217,7 @@ class _Plan:
         return {**options, **self._container()}
 
     def _stream(self, fate: Fate) -> dict[str, str]:
-        cut = self.begun_anew and fate.kind in ("audio", "subtitle", "data")
+        cut = fate.index in self.hidden or (self.begun_anew and fate.kind in ("audio", "subtitle", "data"))
         options = {} if fate.action == "copy" else dict(_ENCODERS[str(fate.to_codec)])
         late = (fate.to_codec or fate.codec) == "opus" and self.container in ("matroska", "webm") and self.old
         if late and fate.action == "copy":

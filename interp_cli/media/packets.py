@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 from interp_cli.errors import InputError
 from interp_cli.media import bounds
 from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, source
 from interp_cli.media.types import MediaInfo
+
+PRIMING: Final = Fraction(15, 100)  # s before its start in which sound gets its decoder going; HE-AAC takes 0.12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

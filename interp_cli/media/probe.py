@@ -184,6 +184,7 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
         timeline = picture_timeline(info)
         bounds.check_timeline(info, timeline)
         return timeline
+    mended = 0
     first = next(_frames(info, ffmpeg=ffmpeg, limit=1), (None, 0))[0]
     packets = dict(bounds.bounded(info, _packets(info, ffmpeg=ffmpeg)))
     if first is None or _packets_are_not_frames(info, packets):
@@ -193,6 +194,7 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
             advice = f"remux it with ffmpeg -i {info.path} -c copy OUT.mkv and try again"
             raise InputError(f"the clock of {info.path} jumps back, as in joined recordings: {advice}")
         times, last = _rising(told), shown[-1][1] if shown else 0
+        mended = sum(time != pts for time, pts in zip(times, told, strict=True))
     else:
         times = sorted(pts for pts in packets if pts is not None and pts >= first)
         last = packets[times[-1]] if times else 0
@@ -202,7 +204,7 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
     told_exactly = Timeline(time_base=info.video.time_base, pts=tuple(times), end_pts=end)
     if info.container == "apng":
         told_exactly = _apng(info, told_exactly)
-    timeline = told_exactly.snapped(info.video.rate_from_header)
+    timeline = replace(told_exactly.snapped(info.video.rate_from_header), mended=mended)
     bounds.check_timeline(info, timeline)
     return timeline
 
