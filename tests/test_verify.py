@@ -126,7 +126,7 @@ def test_sound_that_ends_early_is_noticed(finished: Finished, tmp_path: Path) ->
 def test_a_rotation_that_got_lost_is_noticed(finished: Finished, tmp_path: Path) -> None:
     work, right = finished
     tool("-display_rotation", "90", "-i", right, "-map", "0", "-c", "copy", tmp_path / "wrong.mp4")
-    with pytest.raises(VfiError, match="it is shown rotated by 270 degrees and not 0"):
+    with pytest.raises(VfiError, match="it is shown rotated by 270 degrees clockwise and not as it is stored"):
         verify(work, tmp_path / "wrong.mp4")
 
 

@@ -153,7 +153,7 @@ encode_options = together(
     option("--preset", section=_VIDEO, metavar="NAME", help="The encoder's own speed preset.  [default: medium]"),
     option(
         "--pix-fmt", section=_VIDEO, metavar="NAME",
-        help="Pixel format, by ffmpeg's name.  [default: the source's]",
+        help="Pixel format, by ffmpeg's name.  [default: the source's; for RGB in codecs of players yuv420p]",
     ),
     option(
         "--ffmpeg-arg", section=_VIDEO, type=PAIR, multiple=True, metavar="K=V",

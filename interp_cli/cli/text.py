@@ -30,8 +30,8 @@ def source_lines(info: MediaInfo, timeline: Timeline) -> Iterator[str]:
     shape = f"{video.width} x {video.height}"
     if video.sar != 1:
         shape += f", pixels {video.sar.numerator}:{video.sar.denominator}"
-    if video.rotation:
-        shape += f", shown rotated by {video.rotation} degrees clockwise"
+    if video.turned:
+        shape += f", shown {video.turned}"
     color = video.color
     named = [part for part in (color.matrix, color.primaries, color.transfer, color.range) if part]
     kind = "constant" if timeline.is_cfr else "variable, mean"

@@ -33,6 +33,7 @@ def source_facts(info: MediaInfo, timeline: Timeline) -> dict[str, Any]:
             "height": video.height,
             "sample_aspect_ratio": exact(video.sar),
             "rotation": video.rotation,
+            "mirrored": video.mirrored,
             "pix_fmt": video.pix_fmt,
             "bit_depth": video.bit_depth,
             "color": asdict(video.color),

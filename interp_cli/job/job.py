@@ -204,4 +204,5 @@ def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
         slow=work.job.slow,
         trim=work.trim,
         rhythm=work.plan,
+        color=work.encoding.color,
     )

@@ -270,6 +270,6 @@ def _how(
     plays = plays_of(info.path, info.container)
     suffix = output.suffix.lower()
     last = choose_rendering(info, job.encode, container=container, suffix=suffix, plays=plays, ffmpeg=ffmpeg)
-    upright = replace(info, video=replace(info.video, rotation=0))  # the last step turns the picture
+    upright = replace(info, video=replace(info.video, rotation=0, mirrored=False))  # the last step turns the picture
     encoding = choose_encoding(upright, EncodeOptions(codec=Codec.FFV1), container="nut", ffmpeg=ffmpeg)
     return replace(encoding, description=last.description, notes=(*encoding.notes, *last.notes)), last

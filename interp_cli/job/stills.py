@@ -11,6 +11,7 @@ from interp_cli.errors import InputError, OutputError, UsageError
 from interp_cli.job.network import make_interpolator
 from interp_cli.job.output import check_input, check_output, is_folder
 from interp_cli.job.stop import Stop
+from interp_cli.media.float_pictures import is_float, why_not_written
 from interp_cli.media.images import read_image, write_image
 from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.types import Color, Family, Planes
@@ -73,6 +74,8 @@ def make_stills(
     places = names_for(first, second, times, output)
     folder = _folder_to_make(output, places)
     for place in places:
+        if is_float(place):
+            raise UsageError(why_not_written(place))
         if place.suffix.lower() not in SUFFIXES:
             kinds = ", ".join(sorted(SUFFIXES))
             raise UsageError(f"{place} cannot be written as {place.suffix or 'that'}: name it with one of {kinds}")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from interp_cli.job.prepare import TICK, Prepared
 from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.formats import working_format
 from interp_cli.media.mux import clock_zero, hidden_sound
+from interp_cli.media.orientation import carries_orientation, turned_size
 from interp_cli.media.packets import PRIMING, Span, spans
 from interp_cli.media.picture_size import picture_size
 from interp_cli.media.probe import probe, scan
@@ -23,8 +24,7 @@ from interp_cli.media.streams import Fate
 from interp_cli.media.types import MediaInfo, VideoStream
 from interp_cli.timeline import Timeline, decimal
 
-_TURNING: Final = frozenset({"mp4", "mov"})  # containers that hold a rotation with every ffmpeg
-_SHAPED: Final = frozenset({"mp4", "mov", "matroska"})  # and the shape of pixels, with every codec
+_SHAPED: Final = frozenset({"mp4", "mov", "matroska"})  # that hold the shape of pixels, with every codec
 _WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
 _ALSO_CALLED: Final = {"ssa": "ass", "mp2": "mp3"}  # MP4 does not tell MPEG audio's layers apart
 _JOINING: Final = Fraction(2, 1_000_000)  # s: offsets and joins are told to ffmpeg in whole microseconds
@@ -149,10 +149,10 @@ def _of_times(work: Prepared, timeline: Timeline) -> Iterator[str]:
 
 
 def _size(work: Prepared) -> tuple[int, int]:
-    """(width, height) of the result, px: a last step turns the frames themselves."""
-    video = work.info.video
-    turned = work.rendering is not None and video.rotation % 180
-    return (video.height, video.width) if turned else (video.width, video.height)
+    """(width, height) of the result, px: filled up where the codec takes no odd sizes, and turned if frames are."""
+    right, bottom = work.encoding.padding
+    video = replace(work.info.video, width=work.info.video.width + right, height=work.info.video.height + bottom)
+    return turned_size(video) if work.rendering is not None or work.encoding.turning else (video.width, video.height)
 
 
 def _of_the_picture(work: Prepared, video: VideoStream) -> Iterator[str]:
@@ -164,10 +164,12 @@ def _of_the_picture(work: Prepared, video: VideoStream) -> Iterator[str]:
         return
     if video.codec != work.encoding.codec:
         yield f"its video is {video.codec} and not {work.encoding.codec}"
-    if video.rotation != source.rotation and work.container in _TURNING:
-        yield f"it is shown rotated by {video.rotation} degrees and not {source.rotation}"
-    if abs(video.sar / source.sar - 1) > _LEAST_SHARE and work.container in _SHAPED:
-        yield f"its pixels are {video.sar} and not {source.sar}"
+    told = carries_orientation(source, work.container, work.ffmpeg)
+    if told and (video.rotation, video.mirrored) != (source.rotation, source.mirrored):
+        yield f"it is shown {video.turned or 'as it is stored'} and not {source.turned or 'as it is stored'}"
+    sar = 1 / source.sar if work.encoding.turning and source.rotation in (90, 270) else source.sar
+    if abs(video.sar / sar - 1) > _LEAST_SHARE and work.container in _SHAPED:
+        yield f"its pixels are {video.sar} and not {sar}"
     family = working_format(source.pix_fmt).family
     if working_format(video.pix_fmt).family is family:
         for name in ("range", "matrix", "primaries", "transfer"):

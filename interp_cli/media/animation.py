@@ -1,4 +1,4 @@
-"""What ffmpeg does not tell of GIF and APNG files: how often they play, and APNG's exact delays; read from the file."""
+"""What ffmpeg does not tell of GIF, APNG and WebP files: how often they play, exact delays; read from the file."""
 
 from __future__ import annotations
 
@@ -59,6 +59,13 @@ def apng_times(path: str) -> tuple[Fraction, ...] | None:
                 return None
             times.append(times[-1] + Fraction(delay, unit))
     return tuple(times) if len(times) > 1 else None
+
+
+def is_animated_webp(file: BinaryIO) -> bool:
+    """Whether this is a WebP file of more than one picture."""
+    file.seek(0)
+    start = file.read(21)
+    return start.startswith(b"RIFF") and start[8:16] == b"WEBPVP8X" and len(start) > 20 and bool(start[20] & 2)
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

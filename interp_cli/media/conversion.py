@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from interp_cli.errors import UsageError
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import HD_LINES, PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat, VideoStream
 
@@ -20,6 +21,56 @@ _SCALE_NAMES = {  # as the scale filter calls the matrices that it knows
 _RGB_AS = Color(range="tv", matrix="bt709", primaries="bt709", transfer="iec61966-2-1")
 
 
+def choose_format(
+    source: PixelFormat, asked: str | None, formats: tuple[str, ...], encoder: str, *, played: bool
+) -> str:
+    """The one of an encoder's `formats` that loses least of `source`, or the one `asked` for; `formats` may be unknown.
+
+    RGB that is to be `played` becomes 4:2:0, which is all that many players show. Raises UsageError.
+    """
+    if asked is not None:
+        if formats and asked not in formats:
+            raise UsageError(f"{encoder} does not take --pix-fmt {asked}: choose one of {', '.join(formats)}")
+        return asked
+    if source.family is Family.RGB and played:
+        bits = "" if source.depth == 8 else "10le"  # what players know of more than 8
+        wanted: tuple[str, ...] = (*((f"yuva420p{bits}", "yuva420p") if source.alpha else ()), f"yuv420p{bits}")
+        if shown := next((name for name in wanted if name in formats), None):
+            return shown
+    if source.name in formats or not formats:
+        return source.name
+    if source.family is Family.RGB and (packed := _packed_rgb(source, formats)):
+        return packed
+    known = [PIXEL_FORMATS[name] for name in formats if name in PIXEL_FORMATS]
+    known = [f for f in known if f.family is not Family.RGB] or known
+    if not known:
+        raise UsageError(f"{encoder} takes none of the pixel formats that vfi knows: choose one with --pix-fmt")
+    return min(known, key=lambda f: _distance(source, f)).name
+
+
+def _packed_rgb(source: PixelFormat, formats: tuple[str, ...]) -> str | None:
+    """ffv1 has 8-bit RGB only with its channels in one plane, which loses nothing."""
+    if source.depth != 8:
+        return None
+    return next((name for name in (("bgra",) if source.alpha else ("bgr0",)) if name in formats), None)
+
+
+def _distance(source: PixelFormat, other: PixelFormat) -> tuple[int, ...]:
+    """How much worse `other` is: what it loses first, then what it carries in vain."""
+    gray_source, gray_other = source.family is Family.GRAY, other.family is Family.GRAY
+    chroma = [have - need for need, have in zip(source.chroma_shift, other.chroma_shift, strict=True)]
+    return (
+        gray_other and not gray_source,
+        source.alpha and not other.alpha,
+        0 if gray_source else sum(max(0, c) for c in chroma),
+        max(0, source.depth - other.depth),
+        gray_source and not gray_other,
+        max(0, other.depth - source.depth),
+        -sum(chroma),
+        other.alpha and not source.alpha,
+    )
+
+
 def conversion(
     info: MediaInfo, source: PixelFormat, pix_fmt: str, encoder: str
 ) -> tuple[tuple[str, ...], Color, tuple[str, ...]]:
@@ -27,11 +78,11 @@ def conversion(
     color, notes, filters = info.video.color, [], []
     target = PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)
     if source.family is Family.RGB and target.family is not Family.RGB:
-        filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int")
+        filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+full_chroma_inp")
         color = replace(_RGB_AS, transfer=color.transfer or _RGB_AS.transfer, primaries=color.primaries or "bt709")
         labels = f"color_primaries={color.primaries}:color_trc={color.transfer}"
         filters.append(f"setparams=range=tv:colorspace=bt709:{labels}")  # newer ffmpegs label by frame
-        notes.append(f"RGB becomes {pix_fmt} (bt709), for {encoder} is played as YUV: choose -c ffv1 to keep RGB")
+        notes.append(f"RGB becomes {pix_fmt} (bt709), {_keeping(target)}; -c ffv1 in .mkv keeps RGB")
     elif target.family is Family.RGB and source.family is not Family.RGB:
         given = f"in_color_matrix={scale_matrix(info.video)}:in_range={color.range or 'tv'}:out_range=pc"
         filters.append(f"scale={given}:flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact")
@@ -50,13 +101,24 @@ def conversion(
             f"transparency is dropped, for {encoder} has none in {pix_fmt}: "
             "name the output .mov, .webm or .mkv and leave --codec out to keep it"
         )
-    if encoder in _EVEN_ONLY and (
-        info.video.width % (1 << target.chroma_shift[0]) or info.video.height % (1 << target.chroma_shift[1])
-    ):
-        sx, sy = target.chroma_shift
-        filters.append(f"crop=trunc(iw/{1 << sx})*{1 << sx}:trunc(ih/{1 << sy})*{1 << sy}:0:0")
-        notes.append(f"the odd last row or column is left out: {encoder} needs even sizes in {pix_fmt}; ffv1 does not")
     return tuple(filters), color, tuple(notes)
+
+
+def _keeping(target: PixelFormat) -> str:
+    if target.chroma_shift == (0, 0):
+        return "which browsers, televisions and QuickTime may not show"
+    if target.alpha:
+        return "with half the resolution of colour, which is all that players show with transparency"
+    deep = "" if target.depth == 8 else f"{target.depth}le"
+    return f"which every player shows, with half the resolution of colour: --pix-fmt yuv444p{deep} keeps that whole"
+
+
+def padding(video: VideoStream, pix_fmt: str, encoder: str) -> tuple[int, int]:
+    """(columns, rows) that are to be repeated at the right and the bottom, because `encoder` takes no odd sizes."""
+    if encoder not in _EVEN_ONLY:
+        return 0, 0
+    sx, sy = (PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)).chroma_shift
+    return -video.width % (1 << sx), -video.height % (1 << sy)
 
 
 def scale_matrix(video: VideoStream) -> str:

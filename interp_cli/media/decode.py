@@ -14,7 +14,7 @@ from interp_cli.media.fields import NEIGHBOURS, deinterlacer
 from interp_cli.media.formats import is_full_range_twin, working_format
 from interp_cli.media.pictures import read_pictures
 from interp_cli.media.types import MediaInfo, PixelFormat, Planes, VideoStream
-from interp_cli.timeline import Timeline
+from interp_cli.timeline import Timeline, decimal
 
 __all__ = ["decode", "working_format"]
 
@@ -39,10 +39,13 @@ def decode(
     options = _raw_options(info.video, wanted, whole=frames is None, fields=fields)
     output = Output("pipe:1", (f"0:{info.video.index}",), options)
     inputs = [source(info.path, info.reading, max_pixels=info.max_pixels)]
-    with child(ffmpeg, inputs, [output], tied=True) as running:
+    with child(ffmpeg, inputs, [output], flags=_AS_THEY_ARE, tied=True) as running:
         yield _read(running, info, timeline, wanted)
 
 
+_AS_THEY_ARE = ("-noauto_conversion_filters",)  # what is not asked for by a filter of ours is an error
+# What ffmpeg says when _guard() refuses a frame: by its size, or by its pixel format.
+_CHANGED = ("Invalid too big or non positive size", "do not have a common format and automatic conversion is disabled")
 # Interleaved formats that are split here: ffmpeg 5.1 is off by one when it does so, and applies the range to gray.
 _SPLIT = {"rgba": (1, 2, 0, 3), "ya8": (0, 0, 0, 1), "ya16le": (0, 0, 0, 1)}  # which sample is in which plane
 
@@ -62,9 +65,11 @@ def _raw_options(video: VideoStream, wanted: range, *, whole: bool, fields: bool
     if fields:  # frames, with neighbours enough that a field looks the same whatever part is asked for
         seen = range(max(0, wanted.start // 2 - NEIGHBOURS), -(-wanted.stop // 2) + NEIGHBOURS)
     filters = [] if whole else [_trim(seen)]
+    filters.append(f"format={video.pix_fmt}")
     target = piped_format(video.pix_fmt)
     if target != video.pix_fmt:
         filters.append(_unpack(video, target))
+    filters.append(_guard(video))
     if fields:
         filters.append(deinterlacer(video))
         if not whole:
@@ -73,12 +78,17 @@ def _raw_options(video: VideoStream, wanted: range, *, whole: bool, fields: bool
         "f": "rawvideo",
         "pix_fmt": target,
         "fps_mode": "passthrough",  # the default repeats and drops frames to reach a constant rate
-        **({"vf": ",".join(filters)} if filters else {}),
+        "vf": ",".join(filters),
     }
 
 
 def _trim(numbers: range) -> str:
     return f"trim=start_frame={numbers.start}:end_frame={numbers.stop}"
+
+
+def _guard(video: VideoStream) -> str:
+    """A crop that takes nothing away, and that ends ffmpeg at a frame of another size, where it would scale it."""
+    return f"crop=w='if(eq(iw,{video.width})*eq(ih,{video.height}),iw,-1)':h=ih:x=0:y=0:exact=1"
 
 
 def _unpack(video: VideoStream, target: str) -> str:
@@ -98,6 +108,8 @@ def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) ->
             status, lines = running.finish()
             if status < 0:
                 raise failure(f"decode {info.path}", status=status, lines=lines)
+            if any(text in line for line in lines for text in _CHANGED):
+                raise _other_shape(info, timeline, wanted.start + done)
             why = str(failure("decode it", status=status, lines=lines)).split(": ", 1)[1] if status else "it ends"
             found = f"{wanted.start + done} of {len(timeline)} frames could be decoded"
             raise InputError(f"{info.path} ends early or is damaged: {found} ({why})")
@@ -108,6 +120,16 @@ def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) ->
             f"{info.path} holds more frames than the {len(timeline)} that its packets announce, so their times are not"
             " known: remux it with ffmpeg -i IN -c copy OUT.mkv and try again"
         )
+
+
+def _other_shape(info: MediaInfo, timeline: Timeline, frame: int) -> InputError:
+    """The refusal of a stream that changes after `frame` or a few more."""
+    video, after = info.video, decimal((timeline.pts[frame] - timeline.pts[0]) * timeline.time_base, 1)
+    one = f"ffmpeg -i IN -vf scale={video.width}:{video.height},format={working_format(video.pix_fmt).name} OUT.mkv"
+    return InputError(
+        f"the size or pixel format of {info.path} changes midway, after about {after} s, and a video has one: take the"
+        f" part before with --end, or make it one first, such as with {one}"
+    )
 
 
 def _planes(raw: NDArray[np.uint8], pixels: PixelFormat, width: int, height: int) -> tuple[NDArray[Any], ...]:

@@ -46,12 +46,14 @@ class Encoder:
     ) -> None:
         self.path = Path(path)
         self.frames = 0  # written so far
+        right, bottom = encoding.padding
         self._shapes = format.plane_shapes(width, height)
+        self._padded = format.plane_shapes(width + right, height + bottom)
         self._dtype = format.dtype
         self._ffmpeg = ffmpeg
         self._pack = encoding.pix_fmt in ("bgr0", "bgra") and format.family is Family.RGB and format.depth == 8
         name = encoding.pix_fmt if self._pack else format.name
-        self._input = raw_input(name, width=width, height=height, rate=rate, color=color)
+        self._input = raw_input(name, width=width + right, height=height + bottom, rate=rate, color=color)
         options = encoding.output_options(width=width, height=height, sar=sar)
         if times is not None and tick is not None:
             options = with_times(options, times, tick=tick)
@@ -70,6 +72,7 @@ class Encoder:
             raise ValueError("the encoder is not running: use it in a `with`")
         if tuple(p.shape for p in planes.data) != self._shapes or planes.data[0].dtype != self._dtype:
             raise ValueError(f"{[(p.shape, p.dtype) for p in planes.data]} is not a frame of {self._shapes}")
+        planes = Planes(planes.pts, tuple(map(_edged, planes.data, self._padded)), planes.format)
         try:
             for plane in [_interleaved(planes)] if self._pack else planes.data:
                 self._child.write(np.ascontiguousarray(plane).data)
@@ -140,6 +143,13 @@ def count_frames(path: Path, *, ffmpeg: Ffmpeg, kind: str = "nut") -> int:
     written = Output("pipe:1", ("0:v:0",), {"c": "copy", "f": "framecrc"})
     text = run(ffmpeg, [Input(file_url(path), {"f": kind})], [written], doing=f"read {path.name}")
     return sum(1 for line in text.splitlines() if line and not line.startswith("#"))
+
+
+def _edged(plane: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """The plane with its last row and column repeated until it has this shape (rows, columns)."""
+    if plane.shape == shape:
+        return plane
+    return np.pad(plane, [(0, wanted - have) for have, wanted in zip(plane.shape, shape, strict=True)], mode="edge")
 
 
 def _interleaved(planes: Planes) -> NDArray[Any]:

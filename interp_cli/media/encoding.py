@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from interp_cli.errors import MissingToolError, UsageError
-from interp_cli.media.conversion import color_options, conversion
+from interp_cli.media.conversion import choose_format, color_options, conversion, padding
 from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import mastering_options
+from interp_cli.media.orientation import orientation_note, turning
 from interp_cli.media.streams import RENDERED
-from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat
+from interp_cli.media.types import PIXEL_FORMATS, Color, MediaInfo, VideoStream
 from interp_cli.options import Codec, EncodeOptions
 
 _ENCODERS = {
@@ -34,6 +35,9 @@ _HOLDS = {  # what the muxers write and players find in such files
     "mpegts": frozenset({Codec.H264, Codec.HEVC}),
     **dict.fromkeys(RENDERED, frozenset()),
 }
+_PLAYED = frozenset({Codec.H264, Codec.HEVC, Codec.AV1, Codec.VP9})  # whose files are for players, which want 4:2:0
+_LEAST_SIDE = {"libx265": 16, "libsvtav1": 64}  # px; SVT-AV1's older versions, and there is libaom-av1
+_SLICED = 16  # px: below that FFV1 of level 3 finds no number of slices for some sizes, and 5.1 writes one row as zeros
 # The default for sources with alpha, where the usual default has none.
 _KEEPS_ALPHA = {"mov": Codec.PRORES, "matroska": Codec.FFV1, "nut": Codec.FFV1}
 # Quality that is hard to tell from the source; each codec's scale is its own. x265's 18 and x264's 16 reach about the
@@ -61,7 +65,8 @@ _OURS = {  # what vfi sets, or what would add to its outputs; with or without a 
     "dump_attachment", "vstats", "vstats_file", "pass", "passlogfile", "metadata", "map_metadata", "map_chapters",
     "disposition", "copyts", "start_at_zero", "itsoffset", "shortest", "report", "progress", "stats_enc_pre",
     "stats_enc_post", "stats_mux_pre", "bsf", "tag", "vtag", "program", "stream_group", "target", "autorotate",
-    "display_rotation", "color_range", "colorspace", "color_primaries", "color_trc", "chroma_sample_location",
+    "display_rotation", "display_hflip", "display_vflip", "color_range", "colorspace", "color_primaries", "color_trc",
+    "chroma_sample_location",
 }  # fmt: skip
 
 
@@ -77,6 +82,8 @@ class Encoding:
     notes: tuple[str, ...] = ()
     color: Color = field(default_factory=Color)  # what the output is labelled with
     filters: tuple[str, ...] = ()
+    padding: tuple[int, int] = (0, 0)  # columns and rows that are repeated at the right and the bottom before them
+    turning: tuple[str, ...] = ()  # filters, where the result cannot tell players to turn the picture
 
     @property
     def segments(self) -> str:
@@ -89,6 +96,7 @@ class Encoding:
         filters = list(self.filters)
         if sar != 1:
             filters.append(f"setsar={sar.numerator}/{sar.denominator}")
+        filters += self.turning  # which swap the sides of the pixels, too
         return {
             "f": self.segments,
             "c:v": self.encoder,
@@ -113,22 +121,24 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     MissingToolError if this ffmpeg has no such encoder.
     """
     source = working_format(info.video.pix_fmt)
-    codec = options.codec or _default_codec(source, container, ffmpeg)
+    codec = options.codec or _default_codec(info.video, container, ffmpeg)
     if not holds(container, codec):
         able = [name for name, codecs in _HOLDS.items() if codec in codecs]
         endings = ", ".join("." + {"matroska": "mkv", "mpegts": "ts"}.get(name, name) for name in able)
         raise UsageError(f"a {container} file does not hold {codec}: name the output with one of {endings}")
-    encoder, formats = _find_encoder(codec, source, ffmpeg)
+    encoder, formats = _find_encoder(codec, info.video, ffmpeg)
     if codec is Codec.VP9:
         formats = tuple(name for name in formats if _vp9_shows(name, container))
-    pix_fmt = _choose_format(source, options.pix_fmt, formats, encoder)
+    pix_fmt = choose_format(source, options.pix_fmt, formats, encoder, played=codec in _PLAYED)
     mastering, unsaid = _mastering(info, encoder)
-    args = _joined(_settings(encoder, options, pix_fmt), mastering, _extra(options.ffmpeg_args))
+    tiny = _least_side(info.video) < _SLICED
+    args = _joined(_settings(encoder, options, pix_fmt, tiny=tiny), mastering, _extra(options.ffmpeg_args))
     filters, color, notes = conversion(info, source, pix_fmt, encoder)
-    if info.video.rotation and not carries_rotation(container, ffmpeg):
-        lost = f"the rotation by {info.video.rotation} degrees is lost: ffmpeg {ffmpeg.version[0]}.{ffmpeg.version[1]}"
-        notes = (*notes, f"{lost} cannot write it to {container}; name the output .mp4 or .mov to keep it")
-    notes = (*notes, *unsaid)
+    if any(more := padding(info.video, pix_fmt, encoder)):
+        size = f"{info.video.width + more[0]} x {info.video.height + more[1]}"
+        notes = (*notes, f"the last column or row is repeated, which makes {size}: {encoder} takes even sizes only")
+    turned = orientation_note(info.video, container, ffmpeg)
+    notes = (*notes, *([turned] if turned else []), *unsaid)
     shown = [
         f"{k.split(':')[0]} {args[k]}" for k in ("crf", "preset", "cpu-used", "deadline", "profile:v") if k in args
     ]
@@ -141,6 +151,8 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         notes=notes,
         color=color,
         filters=filters,
+        padding=more,
+        turning=turning(info.video, PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)) if turned else (),
     )
 
 
@@ -167,20 +179,18 @@ def _joined(*parts: dict[str, str]) -> dict[str, str]:
     return joined
 
 
-def carries_rotation(container: str, ffmpeg: Ffmpeg) -> bool:
-    """Whether a file of `container` written by this ffmpeg can say that players have to rotate the picture.
-
-    Measured: MP4 and MOV with all; Matroska and WebM with 9.0, not with 5.1 (taken as no for those between).
-    """
-    return container in ("mp4", "mov") or (container in ("matroska", "webm") and ffmpeg.version >= (9, 0))
+def _least_side(video: VideoStream) -> int:
+    return min(video.width, video.height)
 
 
-def _default_codec(source: PixelFormat, container: str, ffmpeg: Ffmpeg) -> Codec:
+def _default_codec(video: VideoStream, container: str, ffmpeg: Ffmpeg) -> Codec:
+    source = working_format(video.pix_fmt)
     if container == "webm":
         return Codec.VP9
     if source.alpha and (kept := _KEEPS_ALPHA.get(container)) and encoder_formats(ffmpeg, _ENCODERS[kept][0]):
         return kept
-    return Codec.H264 if source.depth == 8 or container == "avi" else Codec.HEVC
+    plain = source.depth == 8 or container == "avi" or _least_side(video) < _LEAST_SIDE["libx265"]
+    return Codec.H264 if plain else Codec.HEVC
 
 
 def _vp9_shows(pix_fmt: str, container: str) -> bool:
@@ -189,55 +199,23 @@ def _vp9_shows(pix_fmt: str, container: str) -> bool:
     return not alpha or (pix_fmt == "yuva420p" and container in ("webm", "matroska"))
 
 
-def _find_encoder(codec: Codec, source: PixelFormat, ffmpeg: Ffmpeg) -> tuple[str, tuple[str, ...]]:
-    """The first encoder that takes the source's format, else the first that is there."""
+def _find_encoder(codec: Codec, video: VideoStream, ffmpeg: Ffmpeg) -> tuple[str, tuple[str, ...]]:
+    """The first encoder that takes the source's format, else the first that is there and takes its size."""
     built_in = [(name, f) for name in _ENCODERS[codec] if (f := encoder_formats(ffmpeg, name)) is not None]
     if not built_in:
         wanted = " or ".join(_ENCODERS[codec])
         raise MissingToolError(f"{ffmpeg.path} was built without {wanted}: choose another --codec or another --ffmpeg")
-    return next(((name, f) for name, f in built_in if source.name in f), built_in[0])
+    able = [(name, f) for name, f in built_in if _least_side(video) >= _LEAST_SIDE.get(name, 1)]
+    if not able:
+        name, least = built_in[0][0], _LEAST_SIDE[built_in[0][0]]
+        raise UsageError(
+            f"{name} takes no picture smaller than {least} x {least}: choose another --codec, such as h264"
+        )
+    source = working_format(video.pix_fmt)
+    return next(((name, f) for name, f in able if source.name in f), able[0])
 
 
-def _choose_format(source: PixelFormat, asked: str | None, formats: tuple[str, ...], encoder: str) -> str:
-    if asked is not None:
-        if formats and asked not in formats:
-            raise UsageError(f"{encoder} does not take --pix-fmt {asked}: choose one of {', '.join(formats)}")
-        return asked
-    if source.name in formats or not formats:
-        return source.name
-    if source.family is Family.RGB and (packed := _packed_rgb(source, formats)):
-        return packed
-    known = [PIXEL_FORMATS[name] for name in formats if name in PIXEL_FORMATS]
-    known = [f for f in known if f.family is not Family.RGB] or known
-    if not known:
-        raise UsageError(f"{encoder} takes none of the pixel formats that vfi knows: choose one with --pix-fmt")
-    return min(known, key=lambda f: _distance(source, f)).name
-
-
-def _packed_rgb(source: PixelFormat, formats: tuple[str, ...]) -> str | None:
-    """ffv1 has 8-bit RGB only with its channels in one plane, which loses nothing."""
-    if source.depth != 8:
-        return None
-    return next((name for name in (("bgra",) if source.alpha else ("bgr0",)) if name in formats), None)
-
-
-def _distance(source: PixelFormat, other: PixelFormat) -> tuple[int, ...]:
-    """How much worse `other` is: what it loses first, then what it carries in vain."""
-    gray_source, gray_other = source.family is Family.GRAY, other.family is Family.GRAY
-    chroma = [have - need for need, have in zip(source.chroma_shift, other.chroma_shift, strict=True)]
-    return (
-        gray_other and not gray_source,
-        source.alpha and not other.alpha,
-        0 if gray_source else sum(max(0, c) for c in chroma),
-        max(0, source.depth - other.depth),
-        gray_source and not gray_other,
-        max(0, other.depth - source.depth),
-        -sum(chroma),
-        other.alpha and not source.alpha,
-    )
-
-
-def _settings(encoder: str, options: EncodeOptions, pix_fmt: str) -> dict[str, str]:
+def _settings(encoder: str, options: EncodeOptions, pix_fmt: str, *, tiny: bool) -> dict[str, str]:
     """Quality and speed in the encoder's own words. For AV1 and VP9, x264's preset names stand for their numbers."""
     if encoder in ("prores_ks", "ffv1"):
         if options.crf is not None:
@@ -246,7 +224,7 @@ def _settings(encoder: str, options: EncodeOptions, pix_fmt: str) -> dict[str, s
         if encoder == "ffv1":
             if options.preset is not None:
                 raise UsageError("--preset means nothing to ffv1: leave it out")
-            return {"level": "3", "slicecrc": "1", "g": "1"}
+            return {"level": "1", "g": "1"} if tiny else {"level": "3", "slicecrc": "1", "g": "1"}
         profile = "4444" if "444" in pix_fmt else "hq"
         return {"profile:v": options.preset or profile, "vendor": "apl0"}
     if options.preset is not None and not re.fullmatch(_PRESETS[encoder], options.preset):

@@ -21,7 +21,7 @@ MOST_STREAMS = 1000  # of one file; each costs ffmpeg memory and vfi a part of a
 # or read a numbered row of pictures (image2); none of that is meant by naming one video file.
 DEMUXERS = (
     "apng,asf,av1,avi,avs2,avs3,cavsvideo,dirac,dnxhd,dv,flv,gif,gxf,h261,h263,h264,hevc,ivf,live_flv,m4v,matroska,"
-    "mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vc1test,vvc,wtv,yuv4mpegpipe"
+    "mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vc1test,vvc,webp_anim,wtv,yuv4mpegpipe"
     ",aac,ac3,aiff,amr,caf,eac3,flac,mp3,wav"  # sound alone: opened only to say so
 )
 

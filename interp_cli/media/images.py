@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import InputError, OutputError, UsageError
+from interp_cli.media.animation import is_animated_webp
 from interp_cli.media.bounds import check_size
+from interp_cli.media.float_pictures import is_float, why_not_read
 from interp_cli.media.picture_size import SUFFIXES, picture_size
 from interp_cli.media.types import PIXEL_FORMATS, Family, Planes
 from interp_cli.options import InputLimits
@@ -49,6 +51,8 @@ def _stored(path: str, max_pixels: int) -> NDArray[np.uint8]:
             raise InputError(f"{path} is empty: it holds 0 bytes")
         if size is None or min(size) < 1:
             raise _no_picture(path)
+        if is_animated_webp(file):
+            raise InputError(f"{path} is an animated WebP, and one picture is needed: vfi upsample takes such files")
         check_size(path, *size, max_pixels=max_pixels)
         if length > _MOST_PER_PIXEL * max_pixels + (1 << 26):  # and a profile, a preview, ...
             raise InputError(f"{path} holds {length} bytes, more than a picture of its size: is it damaged?")
@@ -57,6 +61,8 @@ def _stored(path: str, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def _no_picture(path: str) -> InputError:
+    if is_float(path):
+        return InputError(why_not_read(path))
     return InputError(f"{path} is not a picture that vfi can read: give a png, jpg, webp or tiff of 8 or 16 bits")
 
 

@@ -13,10 +13,11 @@ from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
+from interp_cli.media.orientation import carries_orientation, counter_clockwise, orientation_options
 from interp_cli.media.packets import PRIMING, spans
 from interp_cli.media.probe import probe
 from interp_cli.media.streams import Fate, container_for, stream_fates
-from interp_cli.media.types import Family, MediaInfo, VideoStream
+from interp_cli.media.types import Color, Family, MediaInfo, VideoStream
 from interp_cli.timeline import Plan
 
 __all__ = ["Fate", "clock_zero", "container_for", "mux", "stream_fates"]
@@ -34,6 +35,7 @@ _ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
 }
 _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
 _OPUS_LAYOUTS = "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"  # libopus refuses 5.1(side)
+_UNLABELLED = {"ffv1", "vp9"}  # that have no place for all labels, nor has NUT
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
 _OPUS_LATER = "setts=ts=TS+0.0065/TB"  # ffmpeg 5.1 writes Opus' delay to Matroska without adding it to the times
 _NEW_OPUS_LATER = "asetpts=PTS+0.0065/TB"  # the same before the encoder, after which its TB is not that of the packets
@@ -53,13 +55,15 @@ def mux(
     slow: Fraction = Fraction(1),
     trim: tuple[Fraction, Fraction] | None = None,
     rhythm: Plan | None = None,
+    color: Color | None = None,
 ) -> None:
     """Join `segments` ((NUT file, frames), all in one directory) and the kept streams of `info` into `out`.
 
     `rate` is the output's, frames/s. `video_start` is the source time of the first frame, s, on the source's own clock
     (`timeline.start`, of the sub-timeline if trimmed). `trim` is (start, end) on the same clock, s (`sub.start`,
     `sub.end`); sound and subtitles are cut to it, in whole packets. `slow` is the factor by which time is stretched.
-    `rhythm` says when each frame is shown if that is not at `rate`.
+    `rhythm` says when each frame is shown if that is not at `rate`. `color` is what the frames are labelled with, if
+    not as the source's are.
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
@@ -71,12 +75,14 @@ def mux(
         frames=sum(count for _, count in segments),
         rate=rate,
         rhythm=rhythm if rhythm is not None and rhythm.factor else None,
+        color=color or info.video.color,
         slow=slow,
         zero=zero,
         span=None if trim is None else trim[1] - trim[0],
         ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=trim[1] if trim else None),
         old=ffmpeg.version < (6, 0),
         hidden=hidden_sound(info, fates, ffmpeg=ffmpeg, zero=zero),
+        tells_orientation=bool(info.video.turned) and carries_orientation(info.video, container, ffmpeg),
         coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
     listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
@@ -155,10 +161,12 @@ class _Plan:
     frames: int
     rate: Fraction  # frames/s
     rhythm: Plan | None  # when frames are shown if that is not at `rate`
+    color: Color  # what the frames are labelled with
     slow: Fraction
     zero: Fraction  # s, the source time that becomes 0
     span: Fraction | None  # s of source, if trimmed
     old: bool  # an ffmpeg before 6
+    tells_orientation: bool  # players are to turn the picture
     coded: VideoStream  # the segments' stream
     hidden: frozenset[int]  # streams of sound of which an edit list cuts off the beginning
     ends: Mapping[int, Fraction]  # s of the output, by stream number: where stretched sound ends
@@ -182,8 +190,8 @@ class _Plan:
     def joined(self, listing: Path, video_start: Fraction) -> Input:
         """The segments, as one input that starts when the video does."""
         options: dict[str, Value] = {"f": "concat", "safe": 0, "protocol_whitelist": "file,pipe"}
-        if self.info.video.rotation and not self.old:
-            options["display_rotation"] = counter_clockwise(self.info.video)
+        if self.tells_orientation and not self.old:
+            options |= orientation_options(self.info.video)
         return Input(file_url(listing.name), {**options, "itsoffset": seconds((video_start - self.zero) * self.slow)})
 
     def original(self) -> Input:
@@ -248,13 +256,13 @@ class _Plan:
 
     def _video(self) -> dict[str, Value]:
         options: dict[str, Value] = {}
-        if self.info.video.rotation and self.old:
-            turned = f"rotate={counter_clockwise(self.info.video)}"
-            options["metadata:s:0"] = [*self._stale(), turned]
+        if self.old and self.info.video.turned:  # it reads the angle into a tag as well, and writes it from one
+            angle = counter_clockwise(self.info.video) if self.tells_orientation else ""
+            options["metadata:s:0"] = [*self._stale(), f"rotate={angle}"]
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
             options["tag:0"] = "hvc1"  # the tag that Apple's players know
-        if self.coded.codec == "ffv1" and self.coded.color.matrix is None:  # NUT has no place for it, nor has FFV1
-            color = self.info.video.color
+        coded, color = self.coded.color, self.color
+        if self.coded.codec in _UNLABELLED and None in (coded.matrix, coded.primaries, coded.transfer):
             if working_format(self.coded.pix_fmt).family is Family.RGB:
                 color = replace(color, range="pc", matrix="gbr", location=None)
             options.update({f"{key}:0": value for key, value in color_options(color).items()})
@@ -291,11 +299,6 @@ class _Plan:
             "movie_timescale": ticks,  # in which edit lists say when a track starts; the default is 1 ms
             "write_tmcd": 0,
         }
-
-
-def counter_clockwise(video: VideoStream) -> int:
-    """The rotation as ffmpeg wants it."""
-    return -video.rotation % 360
 
 
 def seconds(value: Fraction) -> str:

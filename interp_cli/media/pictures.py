@@ -13,7 +13,9 @@ from typing import Final
 import numpy as np
 
 from interp_cli.errors import InputError
+from interp_cli.media.animation import is_animated_webp
 from interp_cli.media.bounds import MOST_FRAMES, check_size
+from interp_cli.media.float_pictures import is_float, why_not_read
 from interp_cli.media.picture_size import SUFFIXES, Samples, picture_samples, picture_size
 from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat, Planes, VideoStream
 from interp_cli.options import InputLimits
@@ -22,7 +24,6 @@ from interp_cli.timeline import Timeline
 DEFAULT_RATE: Final = Fraction(24)  # frames/s: what renderers and animators mean if they say nothing
 NUMBER: Final = re.compile(r"%(?:0([1-9]\d?))?d")  # in the name of a pattern; group 1: its digits at the least
 _CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".tif": "tiff"}
-_FLOAT_SUFFIXES: Final = {".exr", ".hdr", ".pfm"}
 
 
 # ---- which they are
@@ -53,7 +54,7 @@ def _in_folder(text: str) -> tuple[str, ...]:
     held = [path for path in Path(text).iterdir() if not path.name.startswith(".") and path.is_file()]
     pictures = [path for path in held if path.suffix.lower() in SUFFIXES]
     if not pictures:
-        _refuse_floats(text, held)
+        _refuse_floats(held)
         advice = f"give the files in it, such as {Path(text) / '*.mp4'}"
         raise InputError(f"{text} is a folder without png, jpg, webp or tiff pictures: {advice}")
     kinds = sorted({_CODECS.get(path.suffix.lower(), path.suffix.lower()[1:]) for path in pictures})
@@ -91,20 +92,17 @@ def _globbed(text: str) -> tuple[str, ...]:
 
 
 def _known(text: str, found: list[str]) -> tuple[str, ...]:
-    _refuse_floats(text, map(Path, found))
+    _refuse_floats(map(Path, found))
     others = [path for path in found if Path(path).suffix.lower() not in SUFFIXES]
     if others:
         raise InputError(f"{others[0]}, one of {text}, is no png, jpg, webp or tiff: give videos without quotes")
     return _in_order(text, found)
 
 
-def _refuse_floats(text: str, found: Iterable[Path]) -> None:
+def _refuse_floats(found: Iterable[Path]) -> None:
     for path in found:
-        if path.suffix.lower() in _FLOAT_SUFFIXES:
-            advice = f"convert it first, such as with ffmpeg -apply_trc iec61966_2_1 -i {path.name} {path.stem}.tiff"
-            raise InputError(
-                f"{path}, of {text}, holds linear light in floating point, and vfi works in code: {advice}"
-            )
+        if is_float(path):
+            raise InputError(why_not_read(path))
 
 
 def _in_order(text: str, found: Iterable[str]) -> tuple[str, ...]:
@@ -200,6 +198,8 @@ def _header(path: str, limits: InputLimits) -> tuple[tuple[int, int], Samples]:
             if size is None or min(size) < 1:
                 raise InputError(f"{path} is not a picture that vfi can read: is it damaged?")
             check_size(path, *size, max_pixels=limits.max_pixels)
+            if is_animated_webp(file):
+                raise InputError(f"{path} is an animated WebP, and one of several pictures: give that file alone")
             file.seek(0)
             return size, picture_samples(file)
     except OSError as error:

@@ -5,26 +5,25 @@ what a decoded frame really is. ffprobe may be missing, and PyAV would be anothe
 """
 
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from math import lcm
-from pathlib import Path
 
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media import bounds
 from interp_cli.media.animation import apng_times
 from interp_cli.media.banner import Banner, StreamLine, parse_banner
-from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, has_decoder, source
+from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, has_decoder, source
 from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
+from interp_cli.media.orientation import with_orientation
 from interp_cli.media.packets import framecrc, time_of
-from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.pictures import DEFAULT_RATE, find_pictures, picture_info, picture_timeline
 from interp_cli.media.types import Color, MediaInfo, VideoStream
+from interp_cli.media.unreadable import cannot_open, check_file
 from interp_cli.options import InputLimits
 from interp_cli.timeline import Timeline
 
@@ -48,13 +47,13 @@ def probe(
         return picture_info(path, pictures, rate=picture_rate or DEFAULT_RATE, limits=limits)
     if picture_rate is not None:
         raise UsageError(f"--input-fps is for pictures, and {path} has times of its own: leave it out")
-    _check_file(path)
+    check_file(path)
     header, lines = _opened(path, {}, ffmpeg=ffmpeg, limits=limits)
     banner = parse_banner(lines)
     if limits is not None and not _SHOWN.search("\n".join(lines)):
         bounds.check_refusals(path, "\n".join(lines), max_pixels=limits.max_pixels)
     if banner is None:
-        raise _cannot_open(path, lines)
+        raise cannot_open(path, lines)
     video = next((s for s in banner.streams if s.kind == "video" and not s.attached_picture), None)
     if video is None:
         held = ", ".join(sorted({"a picture" if s.attached_picture else s.kind for s in banner.streams}))
@@ -66,11 +65,11 @@ def probe(
     else:
         decoder = None
     info = _media_info(path, banner, video, header="\n".join(header.splitlines()), log="\n".join(lines))
-    info = replace(info, video=replace(info.video, decoder=decoder))
+    info = replace(info, video=replace(info.video, decoder=decoder), limits=limits)
     if limits is not None:
         bounds.check_size(path, info.video.width, info.video.height, max_pixels=limits.max_pixels)
-        info = with_fields(replace(info, limits=limits), ffmpeg=ffmpeg)
-    return info
+        info = with_fields(info, ffmpeg=ffmpeg)
+    return with_orientation(info, ffmpeg=ffmpeg, log="\n".join(lines))
 
 
 def _opened(path: str, options: Options, *, ffmpeg: Ffmpeg, limits: InputLimits | None) -> tuple[str, tuple[str, ...]]:
@@ -134,41 +133,6 @@ def _color(video: StreamLine, frame: re.Match[str] | None) -> Color:
     return Color(
         range=merged[0], matrix=merged[1], primaries=merged[2], transfer=merged[3], location=video.color.location
     )
-
-
-def _check_file(path: str) -> None:
-    try:
-        facts = Path(path).stat()
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the name") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): check its name and permissions") from None
-    if stat.S_ISDIR(facts.st_mode):
-        raise InputError(f"{path} is a folder: give one video file, for example {Path(path) / 'clip.mp4'}")
-    if not stat.S_ISREG(facts.st_mode):
-        raise InputError(f"{path} is not a regular file: save the video to a file first")
-    if facts.st_size == 0:
-        raise InputError(f"{path} is empty: it holds 0 bytes")
-    try:
-        with Path(path).open("rb"):
-            pass
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
-
-
-def _cannot_open(path: str, lines: tuple[str, ...]) -> InputError:
-    text = "\n".join(lines)
-    if "moov atom not found" in text and "low score" not in text:
-        return InputError(f"{path} is incomplete: its index is missing, as after a cut-off recording or download")
-    if Path(path).suffix.lower() in SUFFIXES:
-        folder = Path(path).parent
-        many = f"to make a video of many, give the folder {folder}, or a pattern in quotes, such as '{folder / '*'}"
-        return InputError(f"{path} is one picture: {many}{Path(path).suffix}'")
-    if "not on whitelist" in text or "Invalid data found" in text:
-        return InputError(f"{path} is not a video file that vfi can read: give an mp4, mov, mkv, webm, avi or the like")
-    told = [line for line in lines if "Statistics: " not in line]
-    reason = failure("open it", status=1, lines=told)
-    return InputError(f"{path} cannot be opened as a video ({str(reason).split(': ', 1)[1]})")
 
 
 # ---- when its frames are shown

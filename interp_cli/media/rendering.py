@@ -17,6 +17,7 @@ from interp_cli.media.conversion import scale_matrix
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, has_encoder, run
 from interp_cli.media.formats import working_format
 from interp_cli.media.mux import concat_list
+from interp_cli.media.orientation import turning
 from interp_cli.media.types import Family, MediaInfo, PixelFormat
 from interp_cli.options import EncodeOptions
 
@@ -25,7 +26,6 @@ _ENCODERS: Final = {
     "gif": "gif", "apng": "apng", "yuv4mpegpipe": "wrapped_avframe",
 }  # fmt: skip
 _EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
-_TURNS: Final = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 _DITHER = "dither=bayer:bayer_scale=4"  # the same in every frame: what does not move does not flicker (docs/log.md)
 PALETTE, PICTURES = "palette.png", "pictures"  # names in the work directory
 
@@ -70,12 +70,15 @@ def choose_rendering(
     source = working_format(info.video.pix_fmt)
     quality = _quality(encoder, options.crf, what)
     pix_fmt, notes = _target(encoder, source)
+    if encoder == "libwebp" and info.video.sar != 1:
+        shape = f"{info.video.sar.numerator}:{info.video.sar.denominator}"
+        notes.append(f"pixels of {shape} become square, for webp has no place for their shape: choose png to keep it")
     shown = "" if not quality else " " + " ".join(f"{key} {value}" for key, value in quality)
     return Rendering(
         container=container,
         encoder=encoder,
         pix_fmt=pix_fmt,
-        filters=(*_TURNS.get(info.video.rotation, ()), *_conversion(info, source, pix_fmt)),
+        filters=(*turning(info.video, source), *_conversion(info, source, pix_fmt)),
         args=quality,
         description=f"{encoder}{shown}, {pix_fmt}, from lossless frames",
         plays=plays,

@@ -135,6 +135,7 @@ class VideoStream:
     time_base: Fraction  # s/tick
     sar: Fraction = Fraction(1)
     rotation: int = 0  # degrees clockwise that a player applies
+    mirrored: bool = False  # left and right are swapped after that
     color: Color = field(default_factory=Color)
     field_order: str = "progressive"  # "tt", "bb", "tb", "bt": interlaced, the first letter's field is shown first
     fields_marked: bool = False  # decoded frames say themselves that they are interlaced, and in which order
@@ -143,6 +144,12 @@ class VideoStream:
     dynamic_metadata: bool = False  # HDR10+ or Dolby Vision
     decoder: str | None = None  # that has to be named, where ffmpeg's own choice would drop the alpha
     tags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def turned(self) -> str:
+        """How players turn the picture: "rotated by 90 degrees clockwise and mirrored"; "" if not at all."""
+        said = [f"rotated by {self.rotation} degrees clockwise"] if self.rotation else []
+        return " and ".join([*said, *(["mirrored"] if self.mirrored else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

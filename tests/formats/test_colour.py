@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -206,3 +207,69 @@ def test_composing_two_equal_pictures_gives_the_same_picture(
     """Without the rule that holds still what is still: nothing on the way to the result rounds or clips a value."""
     use_network(monkeypatch, LinearBlend(), hold_still=False)
     assert check_still(clip(tmp_path, case), tmp_path / "out.mkv", ffmpeg=wheel) == 0
+
+
+PLAYED = {  # name -> how to write it with as little loss as the codec knows
+    "mp4": {"crf": 0},
+    "mov": {"crf": 0},
+    "webm": {"crf": 0, "ffmpeg_args": (("lossless", "1"),)},
+    "mkv hevc": {"codec": "hevc", "crf": 0},
+}
+
+
+def psnr_in_rgb(result: Path, pictures: Path, *, matrix: str) -> float:
+    """By ffmpeg: the least of all source frames in `result` against the pictures, as RGB by that matrix, dB."""
+    back = f"[0:v]select='not(mod(n,2))',scale=in_color_matrix={matrix}:in_range=tv:flags=accurate_rnd+full_chroma_int"
+    graph = f"{back},format=gbrp,setpts=N/TB/25[a];[1:v]format=gbrp,setpts=N/TB/25[b];[a][b]psnr=stats_file=-"
+    text = tool("-i", result, "-framerate", 25, "-i", pictures / "%d.png", "-lavfi", graph, "-f", "null", "-").decode()
+    found = [float(value) for value in re.findall(r"psnr_avg:([\d.]+)", text)]
+    assert len(found) == 4
+    return min(found)
+
+
+@pytest.mark.usefixtures("blending")
+@pytest.mark.parametrize("depth", ["8 bits", pytest.param("16 bits", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["mp4", *(pytest.param(kind, marks=pytest.mark.slow) for kind in list(PLAYED)[1:])])
+def test_rgb_pictures_become_video_that_every_player_shows(
+    kind: str, depth: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
+) -> None:
+    """4:2:0, labelled with what its values mean; its colours are the pictures' own."""
+    smooth = "r='128+90*sin((X+N*2)/23)':g='128+90*sin((Y-N)/19)':b='128+90*cos((X+Y)/31)'"
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    stored = ("-pix_fmt", "rgb48be" if depth == "16 bits" else "rgb24")
+    tool("-f", "lavfi", "-i", f"color=s=96x64:r=25:d=0.16,format=gbrp,geq={smooth}", *stored, pictures / "%d.png")
+    out = tmp_path / f"out.{kind.split()[0]}"
+    convert(pictures, out, ffmpeg=ffmpeg, preset="ultrafast", **PLAYED[kind])
+    with av.open(str(out)) as container:
+        frame = next(container.decode(video=0))
+        told = (frame.color_range, frame.colorspace, frame.color_primaries, frame.color_trc)
+        assert frame.format.name == ("yuv420p" if depth == "8 bits" else "yuv420p10le")
+    assert tuple(map(int, told)) == (1, 1, 1, 13)  # limited, bt709, bt709, sRGB: numbers of ITU-T H.273
+    right, wrong = (psnr_in_rgb(out, pictures, matrix=matrix) for matrix in ("bt709", "bt601"))
+    assert right > 43 > 33 > wrong
+    oracle = "labels by PyAV, psnr by ffmpeg against the pictures"
+    proved("Colour", f"PNG, RGB of {depth}, to {kind}", oracle, "4:2:0, bt709, over 43 dB in RGB", ffmpeg=ffmpeg)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("blending")
+def test_rgb_keeps_its_full_chroma_where_that_is_asked_for(ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved) -> None:
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    tool("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=0.16", "-pix_fmt", "rgb24", pictures / "%d.png")
+    convert(pictures, tmp_path / "full.mp4", ffmpeg=ffmpeg, crf=0, preset="ultrafast", pix_fmt="yuv444p")
+    convert(pictures, tmp_path / "half.mp4", ffmpeg=ffmpeg, crf=0, preset="ultrafast")
+    convert(pictures, tmp_path / "rgb.mkv", ffmpeg=ffmpeg, codec="ffv1")
+    full, half = (psnr_in_rgb(tmp_path / name, pictures, matrix="bt709") for name in ("full.mp4", "half.mp4"))
+    assert full > 50 > half
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(frames(tmp_path / "rgb.mkv", "rgb24")[::2], frames_of(pictures), strict=True)
+    )
+    result = "4:4:4 over 50 dB; with -c ffv1 the values themselves"
+    proved("Colour", "PNG, RGB, --pix-fmt yuv444p", "psnr by ffmpeg, RGB by PyAV", result, ffmpeg=ffmpeg)
+
+
+def frames_of(pictures: Path) -> list[NDArray[Any]]:
+    return [frames(path, "rgb24")[0] for path in sorted(pictures.iterdir())]

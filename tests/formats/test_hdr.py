@@ -129,3 +129,42 @@ def test_only_a_part_of_the_metadata_is_carried_as_a_part(ffmpeg: Ffmpeg, make_c
     source, out = make_clip("light.mp4", *PICTURE, *x265), tmp_path / "out.mp4"
     convert(source, out, ffmpeg=ffmpeg, preset="ultrafast")
     assert told(out) == (None, (700, 90))
+
+
+CURVES = {"PQ": ("smpte2084", 16), "HLG": ("arib-std-b67", 18)}
+STEPS = {"hevc": Fraction(0), "h264": Fraction(0), "av1": Fraction(1, 16384)}  # units of AV1, where it rounds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("described", [True, False], ids=["mastering display", "labels only"])
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+@pytest.mark.parametrize("codec", STEPS)
+@pytest.mark.parametrize("curve", CURVES)
+def test_every_codec_keeps_both_curves_in_both_containers(
+    curve: str, codec: str, ending: str, described: bool, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path,
+    proved: Proved,
+) -> None:  # fmt: skip
+    name, number = CURVES[curve]
+    source, out = (
+        hdr(make_clip, f"{curve}.{ending}", name, screen=SCREEN if described else ""),
+        tmp_path / f"o.{ending}",
+    )
+    convert(source, out, ffmpeg=ffmpeg, codec=codec, preset="12" if codec == "av1" else "ultrafast")
+    assert labels(out) == labels(source) == (1, 9, 9, number)
+    (screen, light), (wanted, most) = told(out), told(source)
+    assert light == most == ((1000, 400) if described else None)
+    assert (screen is None) == (wanted is None) == (not described)
+    if screen is not None and wanted is not None:
+        assert all(abs(a - b) <= STEPS[codec] for a, b in zip(screen, wanted, strict=True))
+    case = f"{curve} as {codec} in {ending}, {'mastering display and light level' if described else 'without metadata'}"
+    result = "equal to the source's" if described else "labels equal to the source's, nothing invented"
+    proved("Colour", case, "side data and labels by PyAV", result, ffmpeg=ffmpeg)
+
+
+@pytest.mark.parametrize("ending", ["webm", pytest.param("mkv", marks=pytest.mark.slow)])
+def test_vp9_keeps_the_labels(ending: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved) -> None:
+    """They stand in the container, for VP9 itself has no place for the curve and the primaries."""
+    source, out = hdr(make_clip, "hlg.mp4", "arib-std-b67", screen=""), tmp_path / f"out.{ending}"
+    convert(source, out, ffmpeg=ffmpeg, codec="vp9", preset="ultrafast")
+    assert labels(out) == labels(source) == (1, 9, 9, 18)
+    proved("Colour", f"HLG (bt2020) VP9 in {ending}: labels", "PyAV", "equal to the source's", ffmpeg=ffmpeg)
