@@ -1,6 +1,6 @@
 """Every way vfi ends, as exceptions that carry their exit code.
 
-VfiError                    1
+VfiError                    1  a result that is not as planned, which is a bug
 ├── UsageError              2  an option, or a combination of options, that cannot be meant
 ├── InputError              3  the input is missing, unreadable or unsupported
 ├── OutputError             4  the output exists, is not writable, or is the input itself

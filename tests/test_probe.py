@@ -13,7 +13,8 @@ from interp_cli.errors import InputError
 from interp_cli.media.banner import exact_rate, parse_banner
 from interp_cli.media.encoding import choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg
-from interp_cli.media.probe import probe, scan, stream_end
+from interp_cli.media.packets import spans
+from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import Color
 from interp_cli.options import Codec, EncodeOptions
 
@@ -312,7 +313,7 @@ def test_the_first_real_video_is_chosen_and_a_cover_is_not(ffmpeg: Ffmpeg, plain
 
 
 def test_sound_ends_where_its_last_packet_does(ffmpeg: Ffmpeg, plain_mp4: Path) -> None:
-    end = stream_end(probe(str(plain_mp4), ffmpeg=ffmpeg), 1, ffmpeg=ffmpeg)
+    end = spans(probe(str(plain_mp4), ffmpeg=ffmpeg), (1,), ffmpeg=ffmpeg)[1].end
     with av.open(str(plain_mp4)) as container:
         last = max((p.pts + p.duration) * p.time_base for p in container.demux(audio=0) if p.pts is not None)
     assert end == last

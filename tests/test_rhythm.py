@@ -16,8 +16,7 @@ from conftest import MakeClip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp_cli.errors import UsageError
-from interp_cli.job import job as room
+from interp_cli.errors import UsageError, VfiError
 from interp_cli.job.job import Job, prepare, run
 from interp_cli.media.encode import Encoder, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg
@@ -246,7 +245,7 @@ def test_a_result_whose_frames_are_shown_at_other_times_is_thrown_away(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interp_cli.job.segments._times", lambda work, segment: None)  # equally spaced
-    with pytest.raises(room.VfiError, match=r"not as planned.*its frame 1 comes after"):
+    with pytest.raises(VfiError, match=r"not as planned.*its frame 1 comes after"):
         run(Job(input=str(source), output=str(tmp_path / "out.mp4"), rate="2x", vfr=Rhythm.KEEP))
     assert not (tmp_path / "out.mp4").exists()
 

@@ -45,6 +45,7 @@ _INPUTS = [
 _COMMON = [
     shared.overwrite_option,
     shared.fresh_option,
+    shared.verify_option,
     shared.dry_run_option,
     shared.range_options,
     shared.limit_options,
@@ -170,6 +171,7 @@ def _jobs(pipes: Piped, values: dict[str, Any], *, rate: str | None, slow: Fract
         deinterlace=Deinterlace(values["deinterlace"]),
         overwrite=values["overwrite"],
         fresh=values["fresh"],
+        verify=not values["no_verify"],
         engine=shared.engine_of(values),
         encode=shared.encode_of(values),
         scenes_in=values["scenes_in"],

@@ -36,7 +36,7 @@ _SHOWN_LINES = 5  # of a failed ffmpeg
 _EPILOG = """\b
 Exit codes:
   0    done
-  1    a bug in vfi: the traceback is shown, please report it
+  1    a bug in vfi, or a result that is not as planned: please report it
   2    usage: an option, or a combination of options, that cannot be meant
   3    the input is missing, unreadable or unsupported
   4    the output exists, is not writable, or is the input itself

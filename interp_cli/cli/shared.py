@@ -185,6 +185,10 @@ overwrite_option = option(
 fresh_option = option(
     "--fresh", section=_RESULT, is_flag=True, help="Start over where an earlier run was ended, in place of going on."
 )
+verify_option = option(
+    "--no-verify", section=_RESULT, is_flag=True,
+    help="Do not read the finished result again to compare it with the plan.",
+)  # fmt: skip
 stall_option = option(
     "--stall-timeout", section=_VIDEO, type=click.IntRange(min=0), default=300, show_default=True, metavar="SECONDS",
     help="End an ffmpeg that does nothing for so long; 0: never.",

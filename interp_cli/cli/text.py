@@ -42,6 +42,8 @@ def source_lines(info: MediaInfo, timeline: Timeline) -> Iterator[str]:
     if video.rate_from_header is not None and video.rate_from_header != timeline.rate:
         yield f"          (its header claims {rate_text(video.rate_from_header)})"
     yield f"length    {len(timeline)} frames, {decimal(timeline.duration)} s"
+    if timeline.mended:
+        yield f"          (the times of {timeline.mended} were missing or did not rise)"
     for stream in info.others:
         facts = [stream.codec]
         facts += [f"{stream.sample_rate} Hz"] if stream.sample_rate else []

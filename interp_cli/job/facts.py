@@ -44,6 +44,7 @@ def source_facts(info: MediaInfo, timeline: Timeline) -> dict[str, Any]:
         "constant_rate": timeline.is_cfr,
         "rate_from_header": None if video.rate_from_header is None else exact(video.rate_from_header),
         "frames": len(timeline),
+        "mended_times": timeline.mended,
         "start": exact(timeline.start),
         "duration": exact(timeline.duration),
         "streams": [

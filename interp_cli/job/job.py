@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import interp_cli
-from interp_cli.errors import VfiError
 from interp_cli.job.facts import exact, stream_facts
 from interp_cli.job.faults import outside_faults
 from interp_cli.job.key import check_unchanged, key_of, stored
@@ -22,15 +21,13 @@ from interp_cli.job.output import publish
 from interp_cli.job.prepare import Job, Prepared, prepare
 from interp_cli.job.scenes import Cut, cuts_of, write_table
 from interp_cli.job.segments import make_segments
-from interp_cli.job.sequence import check_frames, make_folder_of, publish_frames
+from interp_cli.job.sequence import make_folder_of, publish_frames
 from interp_cli.job.stop import Stop
+from interp_cli.job.verify import verify, verify_pictures
 from interp_cli.job.workdir import WorkDirectory, work_directory
-from interp_cli.media.mux import Fate, clock_zero, mux
-from interp_cli.media.orientation import turned_size
-from interp_cli.media.probe import probe, scan
+from interp_cli.media.mux import Fate, mux
 from interp_cli.media.rendering import PICTURES, render
 from interp_cli.progress import Progress, Silent
-from interp_cli.timeline import Plan, Timeline
 from interp_cli.weights import WeightsEntry
 
 __all__ = ["Job", "Prepared", "Result", "execute", "prepare", "run"]
@@ -145,7 +142,8 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
     if work.container == "image2":
         _publish_pictures(work, place, finished, stop)
         return _result(work, place, begun, device=device, entry=entry)
-    _check(work, finished)
+    if work.job.verify:
+        verify(work, finished)
     stop.check()
     place.about_to_publish(finished)
     publish(finished, work.output, overwrite=work.job.overwrite)
@@ -153,7 +151,9 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
 
 
 def _publish_pictures(work: Prepared, place: WorkDirectory, folder: Path, stop: Stop) -> None:
-    finished = check_frames(folder, frames=work.plan.frames, size=turned_size(work.info.video))
+    finished = sorted(folder.iterdir())
+    if work.job.verify:
+        verify_pictures(work, finished)
     stop.check()
     with stop.deferred():  # all of them or none
         place.about_to_publish(*finished)
@@ -206,37 +206,3 @@ def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
         rhythm=work.plan,
         color=work.encoding.color,
     )
-
-
-def _misplaced(timeline: Timeline, plan: Plan, rounding: Fraction) -> str | None:
-    """What to say of the first frame that is not shown when planned; None if all are, to within `rounding` s."""
-    base, first = timeline.time_base, timeline.pts[0]
-    for n, pts in enumerate(timeline.pts):
-        shown, planned = (pts - first) * base, plan.time(n)
-        if abs(shown - planned) > rounding:
-            return f"its frame {n} comes after {float(shown):.4f} s and not {float(planned):.4f} s"
-    return None
-
-
-def _check(work: Prepared, finished: Path) -> None:
-    """Read the finished file again and compare it with the plan. Raises VfiError: a difference is a bug."""
-    timeline = scan(probe(str(finished), ffmpeg=work.ffmpeg), ffmpeg=work.ffmpeg)
-    plan, frame = work.plan, work.plan.steps[1]
-    rounding = Fraction(1, 1000) + timeline.time_base  # Matroska has 1 ms
-    wrong = []
-    if len(timeline) != plan.frames:
-        wrong.append(f"it has {len(timeline)} frames and not {plan.frames}")
-    elif late := _misplaced(timeline, plan, rounding):
-        wrong.append(late)
-    start = work.part.start
-    zero = start if work.rendering is not None else clock_zero(work.info, video_start=start, trim=work.trim)
-    first = (start - zero) * work.job.slow
-    # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by some 20 ms;
-    # MPEG-TS, whose decoding times cannot be negative, by the frames that B-frames are put off.
-    if not -rounding <= timeline.start - first <= max(Fraction(1, 10), 4 * frame):
-        wrong.append(f"it begins at {float(timeline.start):.4f} s and not {float(first):.4f} s")
-    if abs(timeline.duration - plan.duration) > frame:
-        wrong.append(f"it lasts {float(timeline.duration):.4f} s and not {float(plan.duration):.4f} s")
-    if wrong:
-        message = f"the result for {work.job.input} is not as planned ({'; '.join(wrong)}), so it was thrown away"
-        raise VfiError(f"{message}: please report this with the output of vfi upsample -v and vfi doctor")

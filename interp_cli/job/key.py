@@ -25,6 +25,7 @@ _ELSEWHERE = {
     "overwrite",
     "protected",
     "fresh",
+    "verify",
     "limits",
     "ffmpeg",
     "scenes_in",  # its cuts are in the key, whatever its name

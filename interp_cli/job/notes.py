@@ -15,7 +15,7 @@ from interp_cli.timeline import decimal
 
 def notes_of(work: Prepared) -> list[str]:
     """Sentences, in order."""
-    said = [*_of_pictures(work), *work.encoding.notes]
+    said = [*_of_pictures(work), *_of_times(work), *work.encoding.notes]
     if work.rate.snapped_from is not None:
         said.append(f"--fps {work.rate.snapped_from} is taken as {work.rate.value} frames per second")
     source = work.source_rate
@@ -65,6 +65,13 @@ def _of_timecode(work: Prepared) -> list[str]:
     if "timecode" not in tags or any(fate.codec == "tmcd" for fate in work.fates):
         return []
     return [f"the timecode {tags['timecode']} is left out: it counts the source's frames, not the new ones"]
+
+
+def _of_times(work: Prepared) -> list[str]:
+    if not (count := work.stored.mended):
+        return []
+    have = "1 frame has no time of its own" if count == 1 else f"{count} frames have no times of their own"
+    return [f"{have} in {work.job.input}, or one that is not after the frame before: it is shown right after that"]
 
 
 def _of_fields(work: Prepared) -> list[str]:

@@ -19,9 +19,10 @@ from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
 from interp_cli.media.mux import Fate, stream_fates
+from interp_cli.media.packets import spans
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.rendering import Rendering, choose_rendering
-from interp_cli.media.streams import RENDERED
+from interp_cli.media.streams import RENDERED, begun_together
 from interp_cli.media.types import MediaInfo
 from interp_cli.options import (
     AudioInSlowMotion,
@@ -37,7 +38,7 @@ from interp_cli.timeline import FINEST_TICK, Plan, Rate, Timeline, decimal, keep
 from interp_cli.weights import WeightsEntry
 from interp_cli.weights import find as find_weights
 
-_TICK = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "mpegts": Fraction(1, 90_000)}  # s
+TICK = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "mpegts": Fraction(1, 90_000)}  # s
 _BITS_PER_PIXEL = {  # of usual footage at the default quality: for an estimate of disk space, no more
     Codec.H264: 0.20,
     Codec.HEVC: 0.12,
@@ -68,6 +69,7 @@ class Job:
     deinterlace: Deinterlace = Deinterlace.AUTO
     overwrite: bool = False
     fresh: bool = False  # start over where an earlier run was ended
+    verify: bool = True  # read the result again, and hold it against the plan, before it gets its name
     protected: tuple[str, ...] = ()  # files that the result must not replace: the inputs of the same batch
     engine: EngineOptions = field(default_factory=EngineOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -175,13 +177,26 @@ def prepare(job: Job) -> Prepared:
         output=output,
         container=container,
         encoding=replace(encoding, notes=(*said, *encoding.notes)),
-        fates=stream_fates(
-            info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio, chosen=chosen
-        ),
+        fates=_fates(job, info, part, container=container, chosen=chosen, ffmpeg=ffmpeg),
         weights=weights,
         cuts=_given_cuts(job, whole, numbers, per_frame=2 if fields else 1),
         rendering=rendering,
     )
+
+
+def _fates(
+    job: Job, info: MediaInfo, part: Timeline, *, container: str, chosen: frozenset[int] | None, ffmpeg: Ffmpeg
+) -> tuple[Fate, ...]:
+    """What becomes of the other streams."""
+    fates = stream_fates(
+        info, container=container, slow=job.slow, audio=job.audio, slow_audio=job.slow_audio, chosen=chosen
+    )
+    copied = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "copy"]
+    if container != "avi" or not copied:
+        return fates
+    begun = spans(info, copied, ffmpeg=ffmpeg, since=None if job.start is None else part.start)
+    lags = {index: span.start - part.start for index, span in begun.items()}
+    return begun_together(fates, lags, container=container)
 
 
 def _plan(job: Job, timeline: Timeline, rate: Rate, *, fields: bool) -> Plan:
@@ -215,7 +230,7 @@ def _check_rhythm(plan: Plan, container: str, output: Path) -> None:
         kind = {"avi": "an AVI file", "image2": "a row of pictures"}.get(container, f"a {container.upper()} file")
         raise UsageError(f"{kind} such as {output} has one rate: with --vfr keep name it .mp4, .mov, .mkv or .nut")
     least, _ = plan.steps
-    if least < _TICK.get(container, FINEST_TICK):
+    if least < TICK.get(container, FINEST_TICK):
         raise UsageError(
             f"some frames are nearer to each other than a {output.suffix} file can tell ({decimal(least, 6)}"
             f" s): name the output .mp4 or .nut, or give a smaller --factor"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from interp_cli.errors import OutputError, VfiError
+from interp_cli.errors import OutputError
 from interp_cli.job.workdir import inode_of, published_files
-from interp_cli.media.picture_size import SUFFIXES, picture_size
+from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.pictures import NUMBER, find_pictures
 
 
@@ -61,20 +61,6 @@ def make_folder_of(output: Path) -> bool:
         message = f"the folder {output.parent} cannot be made ({error.strerror}): choose another with -o"
         raise OutputError(message) from error
     return True
-
-
-def check_frames(folder: Path, *, frames: int, size: tuple[int, int]) -> list[Path]:
-    """The finished pictures in order. Raises VfiError when they are not as planned: a difference is a bug."""
-    found = sorted(folder.iterdir())
-    wrong = [f"there are {len(found)} pictures and not {frames}"] if len(found) != frames else []
-    for path in found:
-        with path.open("rb") as file:
-            if picture_size(file) != size:
-                wrong.append(f"{path.name} is not {size[0]} x {size[1]}")
-    if wrong:
-        message = f"the pictures are not as planned ({'; '.join(wrong[:3])}), so they were thrown away"
-        raise VfiError(f"{message}: please report this with the output of vfi upsample -v and vfi doctor")
-    return found
 
 
 def publish_frames(finished: list[Path], output: Path, *, overwrite: bool) -> None:

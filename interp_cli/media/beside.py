@@ -72,7 +72,7 @@ def write_subtitles(
         options |= {f"{key}:{n}": value for key, value in encoder_options(fate).items()}
         options |= {f"bsf:{n}": DROP_NEGATIVE} if cut else {}
     output = Output(file_url(path), tuple(f"0:{fate.index}" for fate in fates), options)
-    inputs = [_original(info, {"itsoffset": f"{round(-zero * 1_000_000)}us"})]
+    inputs = [_original(info, {"itsoffset": f"{round((info.offset - zero) * 1_000_000)}us"})]
     run(ffmpeg, inputs, [output], doing=f"convert the subtitles of {info.path}")
     return path
 

@@ -16,7 +16,8 @@ from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
 from interp_cli.media.orientation import carries_orientation, counter_clockwise, orientation_options
-from interp_cli.media.probe import probe, stream_end
+from interp_cli.media.packets import PRIMING, spans
+from interp_cli.media.probe import probe
 from interp_cli.media.streams import Fate, container_for, stream_fates
 from interp_cli.media.tracks import needs_experimental, slowed_subtitle, stream_options, stream_tags
 from interp_cli.media.types import Color, Family, MediaInfo, VideoStream
@@ -56,7 +57,7 @@ def mux(
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
-    zero = clock_zero(info, video_start=video_start, trim=trim)
+    zero = clock_zero(info, container=container, video_start=video_start, trim=trim)
     kept = tuple(fate for fate in fates if fate.action != "drop")
     frames = sum(count for _, count in segments)
     rhythm = rhythm if rhythm is not None and rhythm.factor else None
@@ -77,6 +78,7 @@ def mux(
         span=None if trim is None else trim[1] - trim[0],
         ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=stop, shown=shown),
         old=ffmpeg.version < (6, 0),
+        hidden=hidden_sound(info, fates, ffmpeg=ffmpeg, zero=zero),
         tells_orientation=bool(info.video.turned) and carries_orientation(info.video, container, ffmpeg),
         coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
@@ -101,9 +103,25 @@ def mux(
             path.unlink(missing_ok=True)
 
 
-def clock_zero(info: MediaInfo, *, video_start: Fraction, trim: tuple[Fraction, Fraction] | None) -> Fraction:
-    """The time on the source's clock, s, that is 0 in the new file: its earliest, or where the part begins."""
+def clock_zero(
+    info: MediaInfo, *, container: str, video_start: Fraction, trim: tuple[Fraction, Fraction] | None
+) -> Fraction:
+    """The time on the source's clock, s, that is 0 in the new file: its earliest, or where the part begins.
+
+    In AVI everything begins at 0, so that is where the video does.
+    """
+    if container == "avi":
+        return video_start
     return trim[0] if trim else min(video_start, max(info.start, Fraction(0)))  # sound may start just below 0
+
+
+def hidden_sound(info: MediaInfo, fates: Sequence[Fate], *, ffmpeg: Ffmpeg, zero: Fraction) -> frozenset[int]:
+    """The copied streams that begin so long before `zero` (s) that it is no priming: an edit list cuts that off."""
+    if "mov" not in info.container.split(","):
+        return frozenset()
+    copied = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "copy"]
+    found = spans(info, copied, ffmpeg=ffmpeg)
+    return frozenset(index for index, span in found.items() if span.start < zero - PRIMING)
 
 
 def concat_list(
@@ -139,15 +157,12 @@ def _ends(
     `shown` is the source time until which the last frame is shown, s. What sound has beyond it fills up the last
     packet, if it is no more.
     """
-    ends = {}
-    if slow != 1:
-        for fate in fates:
-            if fate.kind == "audio" and fate.action == "convert":
-                end = stream_end(info, fate.index, ffmpeg=ffmpeg)
-                if end is not None and end > zero:
-                    end = shown if 0 < end - shown < _PADDING else end
-                    ends[fate.index] = ((end if stop is None else min(end, stop)) - zero) * slow
-    return ends
+    if slow == 1:
+        return {}
+    stretched = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "convert"]
+    ends = {index: span.end for index, span in spans(info, stretched, ffmpeg=ffmpeg).items() if span.end > zero}
+    ends = {index: shown if 0 < end - shown < _PADDING else end for index, end in ends.items()}
+    return {index: ((end if stop is None else min(end, stop)) - zero) * slow for index, end in ends.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +183,7 @@ class _Plan:
     old: bool  # an ffmpeg before 6
     tells_orientation: bool  # players are to turn the picture
     coded: VideoStream  # the segments' stream
+    hidden: frozenset[int]  # streams of sound of which an edit list cuts off the beginning
     ends: Mapping[int, Fraction]  # s of the output, by stream number: where stretched sound ends
 
     @property
@@ -190,7 +206,7 @@ class _Plan:
 
     def original(self) -> Input:
         """The source, for all that is not its video."""
-        options: dict[str, Value] = {"itsoffset": seconds(-self.zero), **self.scale}
+        options: dict[str, Value] = {"itsoffset": seconds(self.info.offset - self.zero), **self.scale}
         return source(str(Path(self.info.path).resolve()), options, max_pixels=self.info.max_pixels)
 
     @property
@@ -239,7 +255,7 @@ class _Plan:
     def _stream(self, fate: Fate) -> dict[str, str]:
         if is_converted_first(fate, self.slow):
             return slowed_subtitle(self.slow)
-        end, cut = self.ends.get(fate.index), self.span is not None
+        end, cut = self.ends.get(fate.index), self.span is not None or fate.index in self.hidden
         rate = next(stream.sample_rate for stream in self.info.others if stream.index == fate.index)
         how: dict[str, Any] = {"container": self.container, "slow": self.slow, "rate": rate, "old": self.old}
         return stream_options(fate, cut=cut, end=end, **how)

@@ -15,11 +15,12 @@ from interp_cli.errors import InputError, UsageError
 from interp_cli.media import bounds
 from interp_cli.media.animation import apng_times
 from interp_cli.media.banner import Banner, StreamLine, parse_banner
-from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, has_decoder, source
+from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, has_decoder, source
 from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
 from interp_cli.media.orientation import with_orientation
+from interp_cli.media.packets import framecrc, time_of
 from interp_cli.media.pictures import DEFAULT_RATE, find_pictures, picture_info, picture_timeline
 from interp_cli.media.types import Color, MediaInfo, VideoStream
 from interp_cli.media.unreadable import cannot_open, check_file
@@ -147,6 +148,7 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
         timeline = picture_timeline(info)
         bounds.check_timeline(info, timeline)
         return timeline
+    mended = 0
     first = next(_frames(info, ffmpeg=ffmpeg, limit=1), (None, 0))[0]
     packets = dict(bounds.bounded(info, _packets(info, ffmpeg=ffmpeg)))
     if first is None or _packets_are_not_frames(info, packets):
@@ -156,6 +158,7 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
             advice = f"remux it with ffmpeg -i {info.path} -c copy OUT.mkv and try again"
             raise InputError(f"the clock of {info.path} jumps back, as in joined recordings: {advice}")
         times, last = _rising(told), shown[-1][1] if shown else 0
+        mended = sum(time != pts for time, pts in zip(times, told, strict=True))
     else:
         times = sorted(pts for pts in packets if pts is not None and pts >= first)
         last = packets[times[-1]] if times else 0
@@ -165,7 +168,7 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
     told_exactly = Timeline(time_base=info.video.time_base, pts=tuple(times), end_pts=end)
     if info.container == "apng":
         told_exactly = _apng(info, told_exactly)
-    timeline = told_exactly.snapped(info.video.rate_from_header)
+    timeline = replace(told_exactly.snapped(info.video.rate_from_header), mended=mended)
     bounds.check_timeline(info, timeline)
     return timeline
 
@@ -226,11 +229,11 @@ def _packets(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Iterator[tuple[int | None, i
     """(pts, duration) in ticks of every packet that is shown, in decoding order; a second one at one time has None."""
     options = {"c": "copy", "copyinkf": None, "f": "framecrc"}
     seen: set[int | None] = set()
-    for fields in _framecrc(info, options, ffmpeg=ffmpeg):
+    for fields in framecrc(info, (info.video.index,), options, ffmpeg=ffmpeg):
         if fields[0] != "0":
             continue
         flags = next((int(f[2:], 16) for f in fields[5:] if f.startswith("F=0x")), 0)
-        pts = _ticks(fields[2])
+        pts = time_of(fields[2])
         if not flags & DISCARDED:
             yield None if pts in seen else pts, int(fields[3])
             seen.add(pts)
@@ -246,34 +249,7 @@ def _frames(info: MediaInfo, *, ffmpeg: Ffmpeg, limit: int | None = None) -> Ite
         "f": "framecrc",
         **({"frames:v": limit} if limit else {}),
     }
-    for fields in _framecrc(info, options, ffmpeg=ffmpeg):
+    for fields in framecrc(info, (info.video.index,), options, ffmpeg=ffmpeg):
         if fields[0] != "0":
             continue
-        yield _ticks(fields[2]), int(fields[3])
-
-
-def stream_end(info: MediaInfo, index: int, *, ffmpeg: Ffmpeg) -> Fraction | None:
-    """When the last packet of stream `index` ends, s on the source's clock; None if it has no packet with a time."""
-    base, end = Fraction(1), None
-    for fields in _framecrc(info, {"c": "copy", "f": "framecrc"}, ffmpeg=ffmpeg, index=index):
-        if fields[0].startswith("#tb 0:"):
-            base = Fraction(fields[0].split(":")[1].strip())
-        elif fields[0] == "0" and (pts := _ticks(fields[2])) is not None:
-            end = max(pts + int(fields[3]), end or 0)
-    return None if end is None else end * base
-
-
-def _framecrc(info: MediaInfo, options: Options, *, ffmpeg: Ffmpeg, index: int | None = None) -> Iterator[list[str]]:
-    """The fields of each line that the framecrc muxer writes: stream, dts, pts, duration, size, checksum, flags."""
-    inputs = [source(info.path, info.reading, max_pixels=info.max_pixels)]
-    output = Output("pipe:1", (f"0:{info.video.index if index is None else index}",), options)
-    with child(ffmpeg, inputs, [output], flags=("-copyts",), patience=bounds.PAUSE_S) as running:
-        for raw in running.lines():
-            yield [text.strip() for text in raw.decode(errors="replace").split(",")]
-        status, lines = running.finish()
-        if status:
-            raise InputError(str(failure(f"read {info.path}", status=status, lines=lines)))
-
-
-def _ticks(text: str) -> int | None:
-    return None if text == "NOPTS" or int(text) <= -(1 << 62) else int(text)
+        yield time_of(fields[2]), int(fields[3])

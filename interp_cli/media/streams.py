@@ -1,6 +1,7 @@
 """What becomes of the original's other streams in the new file: copied, converted, or dropped with a reason. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,6 +76,7 @@ _SLOW = _TEXT | {"hdmv_pgs_subtitle", "dvb_subtitle"}  # that end with a packet,
 _COVERS = dict.fromkeys(("mp4", "matroska"), frozenset({"mjpeg", "png"}))  # in Matroska it is an attachment
 _CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
 _LOSSLESS_OTHERWISE = {"mov": "alac", "avi": "pcm_s24le", "nut": "pcm_s24le"}
+_LEAST_LAG = Fraction(3, 100)  # s
 _LOSSLESS = {"flac", "alac", "tta", "wavpack", "truehd", "mlp"} | _PCM
 
 
@@ -162,6 +164,23 @@ def chapters_lost(info: MediaInfo, container: str) -> str | None:
     return f"{'pictures' if container == 'image2' else f'{_name(container)} files'} cannot hold any"
 
 
+def begun_together(fates: tuple[Fate, ...], lags: Mapping[int, Fraction], *, container: str) -> tuple[Fate, ...]:
+    """The same fates, but for AVI, which cannot say when a stream begins: there, sound is filled up or cut instead.
+
+    `lags` says how much later than the video each stream of sound begins, s, by its number; negative if earlier. A lag
+    below a packet of MP3 stays.
+    """
+    if container != "avi":
+        return fates
+    reason = "an AVI file cannot say that sound begins at another time than the picture, so it is made to begin then"
+    return tuple(
+        replace(fate, action="convert", to_codec=_encoded(fate.codec, container), reason=reason)
+        if fate.action == "copy" and abs(lags.get(fate.index, Fraction(0))) > _LEAST_LAG
+        else fate
+        for fate in fates
+    )
+
+
 def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: AudioInSlowMotion) -> Fate:
     taken, otherwise = _AUDIO[container]
     if slow:
@@ -171,9 +190,13 @@ def _audio(stream: OtherStream, container: str, *, slow: bool, slow_audio: Audio
         return _convert(stream, to, "stretched to the slow motion, pitch kept")
     if stream.codec in taken:
         return _copy(stream)
-    if stream.codec in _LOSSLESS:
-        otherwise = _LOSSLESS_OTHERWISE.get(container, otherwise)
-    return _convert(stream, otherwise, f"{_name(container)} files cannot hold {stream.codec}")
+    return _convert(stream, _encoded(stream.codec, container), f"{_name(container)} files cannot hold {stream.codec}")
+
+
+def _encoded(codec: str, container: str) -> str:
+    """What sound that cannot be copied becomes: what is lossless stays so where it can."""
+    otherwise = _AUDIO[container][1]
+    return _LOSSLESS_OTHERWISE.get(container, otherwise) if codec in _LOSSLESS else otherwise
 
 
 def _subtitle(stream: OtherStream, container: str, *, slow: bool) -> Fate:

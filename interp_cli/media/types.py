@@ -183,9 +183,19 @@ class MediaInfo:
 
     @property
     def reading(self) -> dict[str, str | None]:
-        """Options of an input whose video is decoded: as it is stored, not turned."""
+        """Options of an input whose video is decoded: as it is stored, not turned, at its own times."""
         video = self.video
-        return {"noautorotate": None, **({f"c:{video.index}": video.decoder} if video.decoder else {})}
+        offset = {"itsoffset": f"{self.offset * 1_000_000}us"} if self.offset else {}
+        return {"noautorotate": None, **offset, **({f"c:{video.index}": video.decoder} if video.decoder else {})}
+
+    @property
+    def offset(self) -> Fraction:
+        """What to add to all times, s, lest ffmpeg changes them: a tenth of a tick of an MPEG stream, which is nothing.
+
+        An offset that takes such a file's start to 0, or leaves it there, makes ffmpeg 5.1 move the streams that are
+        mapped so that the first of these starts at 0.
+        """
+        return Fraction(1, 1_000_000) if self.container in ("mpegts", "mpeg") else Fraction(0)
 
     @property
     def max_pixels(self) -> int | None:

@@ -24,6 +24,7 @@ class Timeline:
     time_base: Fraction  # s/tick
     pts: tuple[int, ...]  # ticks
     end_pts: int  # ticks
+    mended: int = 0  # frames whose time was missing or not after that of the frame before, and was made up
 
     def __post_init__(self) -> None:
         if not self.pts:
