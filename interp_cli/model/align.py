@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from interp_cli.model.propagate import around, gradient, median
+from interp_cli.model.replay import Replay
 from interp_cli.model.warp import warp
 
 GUIDES = 3  # maps that steer the alignment
@@ -34,6 +35,7 @@ class Alignment(nn.Module):
     ) -> None:
         super().__init__()
         self.steps, self.sweeps, self.window, self.medians = steps, sweeps, window, medians
+        self.replay = Replay()
         # Logarithms of the weight of smoothness and of the brightness difference (full scale = 1) that counts as noise.
         self.smoothness = nn.Parameter(torch.tensor(0.7))
         self.noise = nn.Parameter(torch.tensor(-4.6))
@@ -47,22 +49,28 @@ class Alignment(nn.Module):
         has in what its neighbours are smoothed to. Zero leaves the learned constants as they are.
         """
         late = t.view(-1, 1, 1, 1)
-        smooth, trust, share = self.smoothness.exp(), None, None
-        if guide is not None:
-            steer, trust, share = guide.clamp(-BOLDEST, BOLDEST).exp().chunk(GUIDES, 1)
-            smooth, trust = smooth * steer, trust * trust
+        steers = () if guide is None else guide.clamp(-BOLDEST, BOLDEST).exp().chunk(GUIDES, 1)
         for _ in range(self.steps):
-            a, b = warp(y0, flow[:, :2]), warp(y1, flow[:, 2:])
-            if self.doubt is not None and guide is None:
-                share = 1 / (1 + (around((a - b).abs(), _NEAR) / (_AREA * self.doubt.exp())) ** 2)
-            v = flow[:, 2:] - flow[:, :2]
-            flow = _moved(flow, self._change(v, self._moments(a, b, late, trust), smooth, share), late)
-        if self.medians:
-            v = u = flow[:, 2:] - flow[:, :2]
-            for _ in range(self.medians):
-                u = median(u)
-            flow = _moved(flow, u - v, late)
-        return flow
+            flow = self.replay("step", self._step, y0, y1, late, flow, *steers)
+        return self.replay("medians", self._smoothed, late, flow) if self.medians else flow
+
+    def _step(self, y0: Tensor, y1: Tensor, late: Tensor, flow: Tensor, *steers: Tensor) -> Tensor:
+        """One linearisation around `flow`."""
+        a, b = warp(y0, flow[:, :2]), warp(y1, flow[:, 2:])
+        smooth, trust, share = self.smoothness.exp(), None, None
+        if steers:
+            steer, trust, share = steers
+            smooth, trust = smooth * steer, trust * trust
+        elif self.doubt is not None:
+            share = 1 / (1 + (around((a - b).abs(), _NEAR) / (_AREA * self.doubt.exp())) ** 2)
+        v = flow[:, 2:] - flow[:, :2]
+        return _moved(flow, self._change(v, self._moments(a, b, late, trust), smooth, share), late)
+
+    def _smoothed(self, late: Tensor, flow: Tensor) -> Tensor:
+        v = u = flow[:, 2:] - flow[:, :2]
+        for _ in range(self.medians):
+            u = median(u)
+        return _moved(flow, u - v, late)
 
     def _change(self, v: Tensor, moments: Tensor, smooth: Tensor, share: Tensor | None) -> Tensor:
         """dv, by Jacobi sweeps for the velocity u = v + dv: u = rest + inverse * smooth * (mean of its neighbours)."""

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from interp_cli.model.align import Alignment
 from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, resize
-from interp_cli.model.propagate import FAR, NEAR, propagated
+from interp_cli.model.propagate import propagated, propagated_far
 from interp_cli.model.refine import Refinement
+from interp_cli.model.replay import Replay
 from interp_cli.model.warp import warp
 
 Features = tuple[Tensor, ...]
@@ -149,6 +150,7 @@ class IFNet(nn.Module):
             for how in sizes.align
         )
         self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
+        self.replay = Replay()
         side = 2 ** len(sizes.align)
         self.limits = Limits(multiple_of=side, min_size=side, any_t=True, sampling=sizes.sampling)
         self.apply(_initialise)
@@ -189,10 +191,10 @@ class IFNet(nn.Module):
         tried = level in self.sizes.propagate
         with torch.autocast(flow.device.type, enabled=False):  # a difference of two flows needs float32
             if tried:
-                flow = propagated(y0, y1, flow, reach=FAR, rest=True)
+                flow = self.replay("far", propagated_far, y0, y1, flow)
             flow = self.alignments[level](y0, y1, t, flow, guide)
             if tried:
-                flow = propagated(y0, y1, flow, reach=NEAR)
+                flow = self.replay("near", propagated, y0, y1, flow)
         return replace(e, flow=flow)
 
     def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
