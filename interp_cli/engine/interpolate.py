@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
@@ -89,12 +90,27 @@ class Interpolator:
         sight = Sight.of(self.options, given_cuts=cuts is not None, hold_still=self.hold_still)
         threshold = self.options.scene_threshold
         window = Window(frames, first_source, sight=sight, threshold=threshold, given_cuts=cuts, longest=longest)
+        yield from self._ahead(self._batches(window, targets, pairs_until), color)
+
+    def _ahead(self, batches: Iterator[list[Planes | Job]], color: Color) -> Iterator[Planes]:
+        """The frames of all batches; each is made while the next one is decided on."""
+        with ThreadPoolExecutor(1, thread_name_prefix="vfi-batch") as thread:
+            making: Future[list[Planes]] | None = None
+            for batch in batches:
+                before, making = making, thread.submit(lambda batch=batch: list(self._flush(batch, color)))  # type: ignore[misc]
+                if before is not None:
+                    yield from before.result()
+            if making is not None:
+                yield from making.result()
+
+    def _batches(self, window: Window, targets: Iterable[Target], pairs_until: int) -> Iterator[list[Planes | Job]]:
+        """What is to be shown, in runs that are made together."""
         waiting: list[Planes | Job] = []
         jobs = 0
         for target in targets:
             item = self._decide(window, target)
             if self._is_full(waiting, jobs, item):
-                yield from self._flush(waiting, color)
+                yield waiting
                 waiting, jobs = [], 0
             waiting.append(item)
             jobs += isinstance(item, Job)
@@ -103,10 +119,10 @@ class Interpolator:
             # passage from being held in memory until the next frame has to be made.
             idle = not isinstance(item, Job) and len(waiting) > 2 * batch
             if jobs == 0 or idle or (self.mode is Mode.DIRECT and jobs >= batch):
-                yield from self._flush(waiting, color)
+                yield waiting
                 waiting, jobs = [], 0
         self._note_cuts(window, pairs_until)
-        yield from self._flush(waiting, color)
+        yield waiting
 
     def _decide(self, window: Window, target: Target) -> Planes | Job:
         """A copy where there is nothing to make, else the job of making the target's frame."""

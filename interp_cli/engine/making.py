@@ -17,7 +17,7 @@ from interp_cli.engine import tiles
 from interp_cli.engine.alpha import unweighted, weighted
 from interp_cli.engine.doubt import second_thoughts
 from interp_cli.engine.levels import last_use, levels
-from interp_cli.engine.overlay import Mask
+from interp_cli.engine.overlay import Overlay
 from interp_cli.engine.planes import Frames
 from interp_cli.engine.still import hold_overlays, hold_still
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
@@ -72,7 +72,7 @@ class Job:
     right: Source
     t: Fraction
     pts: int
-    overlay: Mask | None = None
+    overlay: Overlay | None = None
 
 
 class Pair(NamedTuple):
@@ -82,7 +82,7 @@ class Pair(NamedTuple):
     right: Source
     t: Fraction
     pts: tuple[int, ...]  # ticks at which the frame is shown; none if others are only made from it
-    overlay: Mask | None
+    overlay: Overlay | None
 
 
 class Maker:
@@ -296,7 +296,8 @@ class Maker:
                 t = torch.tensor([float(pair.t) for pair in some])
                 made = second_thoughts(made, apart[0], frames0, frames1, part, t=t, scale=scale, fine=fine)
                 made = hold_still(made, frames0, frames1, part, t=t, scale=scale)
-                made = hold_overlays(made, frames0, frames1, [pair.overlay for pair in some], t=t)
+                masks = [None if pair.overlay is None else pair.overlay.mask for pair in some]
+                made = hold_overlays(made, frames0, frames1, masks, t=t)
             out.append(made)
         return out
 

@@ -17,6 +17,7 @@ bounded window, so a pair has the same overlays in any run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import cv2
@@ -31,9 +32,10 @@ Mask = NDArray[Any]
 
 _NOISE: Final = 3
 _NOISE_OF_CONTRAST: Final = 0.1
+_MOST_CHANGE: Final = (_NOISE + np.arange(256) * _NOISE_OF_CONTRAST + 1e-6).astype(np.uint8)  # by the contrast around
 _CONTRAST: Final = 60
 _MOVES: Final = 16
-_SHARE: Final = 0.2
+_SHARE: Final = 51  # a fifth of 255
 _AROUND: Final = 25  # px, a square's side
 _GROWS: Final = 9  # px, a square's side
 
@@ -43,6 +45,18 @@ def luma(planes: Planes) -> Luma:
     return (planes.data[0] >> (planes.format.depth - 8)).astype(np.uint8)
 
 
+class Overlay:
+    """What stands still between two frames; looked for when it is asked for, by the thread that makes a frame there."""
+
+    def __init__(self, older: Sequence[Luma], newer: Sequence[Luma], pair: Sequence[Luma]) -> None:
+        self._lumas = (older, newer, pair)
+
+    @cached_property
+    def mask(self) -> Mask | None:
+        """Where it is; None where there is none."""
+        return _mask(*self._lumas)
+
+
 class Overlays:
     """Finds overlays from source frames that are added in order. Holds the first plane of the last few, in 8 bits."""
 
@@ -50,7 +64,7 @@ class Overlays:
 
     def __init__(self) -> None:
         self._lumas: dict[int, Luma] = {}
-        self._masks: dict[int, Mask | None] = {}
+        self._found: dict[int, Overlay] = {}
         self._wanted = 0
 
     def add(self, number: int, luma: Luma) -> None:
@@ -64,11 +78,11 @@ class Overlays:
         for old in [n for n in self._lumas if n < left - self.LOOKBACK]:
             del self._lumas[old]
 
-    def between(self, left: int) -> Mask | None:
-        """Where an overlay is in frames `left` and `left + 1`, both of which were added and not forgotten."""
-        if left not in self._masks:
-            self._masks = {left: _mask(*self._windows(left))}
-        return self._masks[left]
+    def between(self, left: int) -> Overlay:
+        """The overlay of frames `left` and `left + 1`, both of which were added and not forgotten."""
+        if left not in self._found:
+            self._found = {left: Overlay(*self._windows(left))}
+        return self._found[left]
 
     def _windows(self, left: int) -> tuple[list[Luma], list[Luma], list[Luma]]:
         """The older half of the frames, the newer one and the pair; each begins with the last of the one before."""
@@ -82,21 +96,30 @@ def _mask(older: Sequence[Luma], newer: Sequence[Luma], pair: Sequence[Luma]) ->
     if min(len(older), len(newer), len(pair)) < 2:
         return None
     ends = [_lowest_and_highest(lumas) for lumas in (older, newer, pair)]
-    low, high = np.minimum.reduce([e[0] for e in ends]), np.maximum.reduce([e[1] for e in ends])
+    low, high = _lowest_and_highest([luma for both in ends for luma in both])
     around = np.ones((5, 5), np.uint8)
     contrast = cv2.subtract(cv2.dilate(pair[0], around), cv2.erode(pair[0], around))
-    still = (cv2.subtract(high, low) <= _NOISE + (contrast * np.float32(_NOISE_OF_CONTRAST))).astype(np.uint8)
-    sure = cv2.bitwise_and(cv2.erode(still, np.ones((3, 3), np.uint8)), (contrast >= _CONTRAST).astype(np.uint8))
-    if not sure.any():
-        return None
+    excess = cv2.subtract(cv2.subtract(high, low), cv2.LUT(contrast, _MOST_CHANGE))
+    still = cv2.bitwise_not(_at_least(1, excess))
+    sure = cv2.bitwise_and(cv2.erode(still, np.ones((3, 3), np.uint8)), _at_least(_CONTRAST, contrast))
     for low, high in ends:
-        moves = cv2.subtract(high, low) >= _MOVES
-        share = cv2.blur(moves.astype(np.uint8) * np.uint8(255), (_AROUND, _AROUND))
-        sure = cv2.bitwise_and(sure, (share >= _SHARE * 255).astype(np.uint8))
-    if not sure.any():
+        if not cv2.hasNonZero(sure):
+            return None
+        share = cv2.blur(_at_least(_MOVES, cv2.subtract(high, low)), (_AROUND, _AROUND))
+        sure = cv2.bitwise_and(sure, _at_least(_SHARE, share))
+    if not cv2.hasNonZero(sure):
         return None
-    return cv2.bitwise_and(cv2.dilate(sure, np.ones((_GROWS, _GROWS), np.uint8)), still).astype(bool)
+    grown = cv2.dilate(sure, np.ones((_GROWS, _GROWS), np.uint8))
+    return cv2.bitwise_and(grown, still).astype(bool)
 
 
 def _lowest_and_highest(lumas: Sequence[Luma]) -> tuple[Luma, Luma]:
-    return np.minimum.reduce(lumas), np.maximum.reduce(lumas)
+    low = high = lumas[0]
+    for luma in lumas[1:]:
+        low, high = np.minimum(low, luma), np.maximum(high, luma)
+    return low, high
+
+
+def _at_least(least: int, values: NDArray[Any]) -> NDArray[Any]:
+    """255 where uint8 `values` are at least that, else 0."""
+    return cv2.threshold(values, least - 1, 255, cv2.THRESH_BINARY)[1]

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from interp_cli.engine.look import Look, Sight
 from interp_cli.engine.making import Source
-from interp_cli.engine.overlay import Mask, Overlays
+from interp_cli.engine.overlay import Overlay, Overlays
 from interp_cli.engine.repeats import RepeatDetector
 from interp_cli.engine.scenes import CutDetector
 from interp_cli.engine.still import same
@@ -93,7 +93,7 @@ class Window:
             self._held.pop(repeat, None)
         return self._drawing
 
-    def overlay(self, drawing: range) -> Mask | None:
+    def overlay(self, drawing: range) -> Overlay | None:
         """Where something stands still before what moves, between `drawing` and the next one, which was read."""
         return None if self._overlays is None else self._overlays.between(drawing.stop - 1)
 

@@ -22,25 +22,26 @@ class Replay:
     """
 
     def __init__(self) -> None:
-        self._recorded: dict[Hashable, Callable[..., Tensor]] = {}
+        self.recorded: dict[Hashable, Callable[..., Tensor]] = {}
 
     def __call__(self, name: str, work: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
         """`work(*tensors)`. It may use nothing but the tensors and what never changes under this `name`."""
         if not torch.is_inference_mode_enabled() or any(x.device.type != "cpu" for x in tensors):
             return work(*tensors)
         key = (name, *(tuple(x.shape) for x in tensors))
-        if key not in self._recorded:
+        if key not in self.recorded:
             with _recording:
-                if key not in self._recorded:
-                    self._recorded[key] = _record(work, tensors)
-        return self._recorded[key](*tensors)
+                if key not in self.recorded:
+                    self.recorded[key] = _record(work, tensors)
+        return self.recorded[key](*tensors)
 
 
 def _record(work: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> Callable[..., Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sizes become constants, as they may: they are part of the key
         try:
-            recorded: Callable[..., Tensor] = torch.jit.trace(work, tensors, check_trace=False)  # type: ignore[no-untyped-call]
+            plain = lambda *inputs: work(*inputs)  # noqa: E731 - a method cannot be recorded by itself
+            recorded: Callable[..., Tensor] = torch.jit.trace(plain, tensors, check_trace=False)  # type: ignore[no-untyped-call]
         except (AttributeError, RuntimeError):  # deprecated: a later torch may have none
             return work
     return recorded
