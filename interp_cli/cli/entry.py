@@ -67,7 +67,7 @@ commands. A config file may set options too: see --config of a command.
     interp_cli.__version__, prog_name="vfi", message="%(prog)s %(version)s", help="Show the version and exit."
 )
 def vfi() -> None:
-    """Raise the frame rate of videos, or slow them down, by frames that a network makes.
+    """Raise the frame rate of videos, or slow them down, by making the frames between theirs.
 
     \b
       vfi upsample clip.mp4 --fps 60
