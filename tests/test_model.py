@@ -207,6 +207,15 @@ def test_every_preset_gives_full_size_results_and_an_untrained_one_nearly_still_
     assert s.F_t0.abs().max() < side / 8
 
 
+def test_the_constants_of_alignment_can_be_learned() -> None:
+    torch.manual_seed(0)
+    network = IFNet(PRESETS["fast"])
+    I0, I1 = (torch.nn.functional.avg_pool2d(torch.rand(1, 3, 64, 64), 5, 1, 2) for _ in range(2))
+    (network(I0, I1, torch.tensor([0.5])) - I0).abs().mean().backward()
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    assert gradients and all(g is not None and g.isfinite() and g != 0 for g in gradients.values()), gradients
+
+
 def test_fast_stays_within_its_budget_of_25_gflop_per_480p_frame() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
