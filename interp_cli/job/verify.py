@@ -15,7 +15,7 @@ from interp_cli.errors import InputError, VfiError
 from interp_cli.job.prepare import TICK, Prepared
 from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.formats import working_format
-from interp_cli.media.mux import clock_zero, hidden_sound
+from interp_cli.media.mux import clock_zero, hidden_sound, without_padding
 from interp_cli.media.orientation import carries_orientation, turned_size
 from interp_cli.media.packets import PRIMING, Span, spans
 from interp_cli.media.picture_size import picture_size
@@ -238,7 +238,8 @@ def _planned_sound(
     packet = max(source.longest, now.longest if now and anew else Fraction(0))
     begun_anew = trim is not None or work.container == "avi"
     begin = _zero(work) if anew and (begun_anew or slow != 1) else source.start
-    end = source.end if trim is None else min(source.end, trim[1])
+    end = without_padding(source.end, video + work.plan.duration / slow) if anew and slow != 1 else source.end
+    end = end if trim is None else min(end, trim[1])
     ticks = source.tick + work.info.video.time_base + TICK.get(work.container, Fraction(0)) + _JOINING
     exact = not anew and not begun_anew
     return (begin - video) * slow, (end - video) * slow, ticks + (0 if exact else packet), slow * ticks + 2 * packet

@@ -154,15 +154,19 @@ def _ends(
 ) -> dict[int, Fraction]:
     """Where each stretched stream of sound ends in the output, s, by its number in the original.
 
-    `shown` is the source time until which the last frame is shown, s. What sound has beyond it fills up the last
-    packet, if it is no more.
+    `shown` is the source time until which the last frame is shown, s.
     """
     if slow == 1:
         return {}
     stretched = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "convert"]
     ends = {index: span.end for index, span in spans(info, stretched, ffmpeg=ffmpeg).items() if span.end > zero}
-    ends = {index: shown if 0 < end - shown < _PADDING else end for index, end in ends.items()}
+    ends = {index: without_padding(end, shown) for index, end in ends.items()}
     return {index: ((end if stop is None else min(end, stop)) - zero) * slow for index, end in ends.items()}
+
+
+def without_padding(end: Fraction, shown: Fraction) -> Fraction:
+    """When sound that ends at `end` is to end if the picture is shown until `shown`, s: a last packet is filled up."""
+    return shown if 0 < end - shown < _PADDING else end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ def test_a_moving_box_is_not_held(proved: Proved) -> None:
         finder = Overlays()
         for n, frame in enumerate(clip(box_speed=speed)):
             finder.add(n, luma(frame))
-            assert n == 0 or finder.between(n - 1) is None
+            assert n == 0 or finder.between(n - 1).mask is None
     frames = clip(box_speed=4)
     (held,), (free,) = made(frames), made(frames, overlay_hold=False)
     np.testing.assert_array_equal(held.data[0], free.data[0])
@@ -128,7 +128,7 @@ def test_a_camera_that_moves_finds_no_overlay_in_texture_or_sky(proved: Proved) 
         sky = frame.data[0].copy()
         sky[:40] = 200
         finder.add(n, luma(Planes(n, (sky, *frame.data[1:]), frame.format)))
-        mask = finder.between(n - 1) if n else None
+        mask = finder.between(n - 1).mask if n else None
         assert mask is None or (not mask[:34].any() and not mask[46:].any())
     proved("Overlays and doubt", "a pan under a flat sky", "where the overlay is known not to be", "nothing held")
 
@@ -138,7 +138,7 @@ def test_what_was_still_for_too_short_a_time_is_no_overlay(proved: Proved) -> No
     finder = Overlays()
     for n in range(LEFT + 2):
         finder.add(n, luma(boxed[n] if n > LEFT - 4 else plain[n]))
-    assert finder.between(LEFT) is None
+    assert finder.between(LEFT).mask is None
     proved("Overlays and doubt", "a box that came four frames ago", "its own history", "not held")
 
 
@@ -148,7 +148,7 @@ def test_the_history_is_the_same_wherever_reading_began(proved: Proved) -> None:
         finder = Overlays()
         for n in range(first, LEFT + 2):
             finder.add(n, luma(frames[n]))
-        answers.append(finder.between(LEFT))
+        answers.append(finder.between(LEFT).mask)
     assert answers[0] is not None
     np.testing.assert_array_equal(*answers)
     proved("Overlays and doubt", "reading from the first frame and from the look-back", "each other", "equal masks")
