@@ -8,17 +8,18 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-from interp_cli.errors import InputError, OutputError, UsageError
+from interp_cli.errors import OutputError, UsageError
 from interp_cli.job.sequence import check_sequence, is_sequence
 from interp_cli.job.workdir import was_published
 from interp_cli.media.encoding import holds
 from interp_cli.media.mux import container_for
 from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.pictures import find_pictures
+from interp_cli.media.streams import suffix_of
+from interp_cli.media.unreadable import check_file
 from interp_cli.options import Codec
 from interp_cli.timeline import decimal
 
-_SUFFIXES = {"matroska": ".mkv", "mpegts": ".ts", "yuv4mpegpipe": ".y4m"}  # of what -f takes; others are called alike
 _LONGEST_NAME = 255  # bytes, on nearly every file system
 
 
@@ -26,22 +27,8 @@ def check_input(path: str) -> None:
     """Raises InputError or UsageError when `path` cannot be a media file, without reading it."""
     if path == "-":
         raise UsageError("standard input can be read by vfi upsample and vfi slowmo: give the name of a file here")
-    if find_pictures(path) is not None:
-        return
-    place = Path(path)
-    try:
-        found = place.exists()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be opened ({reason}): check the name") from None
-    if not found:
-        raise InputError(f"{path} does not exist: check the name")
-    if not place.is_file():
-        raise InputError(f"{path} is not a regular file: vfi reads an input more than once")
-    if not os.access(place, os.R_OK):
-        raise InputError(f"{path} may not be read: check its permissions")
-    if place.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes)")
+    if find_pictures(path) is None:
+        check_file(path)
 
 
 def is_folder(text: str) -> bool:
@@ -77,7 +64,7 @@ def result_path(
     if output is not None and not is_folder(output):
         return Path(output)
     what = f"slow{decimal(slow)}x" if slow != 1 else f"{decimal(rate)}fps"
-    name = f"{_stem(path)}_{what}{_suffix(path, codec) if format is None else _SUFFIXES.get(format, '.' + format)}"
+    name = f"{_stem(path)}_{what}{_suffix(path, codec) if format is None else suffix_of(format)}"
     return (Path(path).parent if output is None else Path(output)) / name
 
 

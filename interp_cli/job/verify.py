@@ -15,17 +15,17 @@ from interp_cli.errors import InputError, VfiError
 from interp_cli.job.prepare import TICK, Prepared
 from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.formats import working_format
-from interp_cli.media.mux import clock_zero, hidden_sound, without_padding
+from interp_cli.media.mux import clock_zero
 from interp_cli.media.orientation import carries_orientation, turned_size
 from interp_cli.media.packets import PRIMING, Span, spans
 from interp_cli.media.picture_size import picture_size
 from interp_cli.media.probe import probe, scan
-from interp_cli.media.streams import Fate
+from interp_cli.media.streams import Fate, chapters_lost
+from interp_cli.media.tracks import hidden_sound, without_padding
 from interp_cli.media.types import MediaInfo, VideoStream
 from interp_cli.timeline import Timeline, decimal
 
 _SHAPED: Final = frozenset({"mp4", "mov", "matroska"})  # that hold the shape of pixels, with every codec
-_WITH_CHAPTERS: Final = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
 _ALSO_CALLED: Final = {"ssa": "ass", "mp2": "mp3"}  # MP4 does not tell MPEG audio's layers apart
 _JOINING: Final = Fraction(2, 1_000_000)  # s: offsets and joins are told to ffmpeg in whole microseconds
 _LEAST_SHARE: Final = Fraction(1, 100)  # by which a pixel's shape is another: Matroska keeps whole pixels of a frame
@@ -76,10 +76,11 @@ def _found(work: Prepared, finished: Path) -> Found:
     info = probe(str(finished), ffmpeg=work.ffmpeg)
     kept = [fate.index for fate in _kept(work) if fate.kind == "audio"]
     source = spans(work.info, kept, ffmpeg=work.ffmpeg, since=None if work.trim is None else work.trim[0])
-    hidden = hidden_sound(work.info, work.fates, ffmpeg=work.ffmpeg, zero=_zero(work)) if work.trim is None else ()
-    source |= spans(work.info, sorted(hidden), ffmpeg=work.ffmpeg, since=_zero(work))
+    if work.trim is None:
+        hidden = hidden_sound(work.info, work.fates, source, zero=_zero(work))
+        source |= spans(work.info, sorted(hidden), ffmpeg=work.ffmpeg, since=_zero(work))
     chapters = 0
-    if work.info.chapters and work.rendering is None and work.container in _WITH_CHAPTERS:
+    if work.info.chapters and chapters_lost(work.info, work.container) is None:
         zero, end = _zero(work), None if work.trim is None else (work.trim[1] - work.trim[0]) * work.job.slow
         text = retimed_chapters(work.info, ffmpeg=work.ffmpeg, zero=zero, slow=work.job.slow, end=end)
         chapters = text.splitlines().count("[CHAPTER]")
@@ -101,7 +102,7 @@ def differences(work: Prepared, found: Found) -> Iterator[str]:
         yield from streams
         if not streams:
             yield from _of_sound(work, found)
-        if found.info.chapters != found.chapters and work.container in _WITH_CHAPTERS:
+        if found.info.chapters != found.chapters:
             yield f"it has {found.info.chapters} chapters and not {found.chapters}"
 
 

@@ -12,7 +12,7 @@ from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import mastering_options
 from interp_cli.media.orientation import orientation_note, turning
-from interp_cli.media.streams import RENDERED
+from interp_cli.media.streams import RENDERED, suffix_of
 from interp_cli.media.types import PIXEL_FORMATS, Color, MediaInfo, VideoStream
 from interp_cli.options import Codec, EncodeOptions
 
@@ -124,7 +124,7 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     codec = options.codec or _default_codec(info.video, container, ffmpeg)
     if not holds(container, codec):
         able = [name for name, codecs in _HOLDS.items() if codec in codecs]
-        endings = ", ".join("." + {"matroska": "mkv", "mpegts": "ts"}.get(name, name) for name in able)
+        endings = ", ".join(map(suffix_of, able))
         raise UsageError(f"a {container} file does not hold {codec}: name the output with one of {endings}")
     encoder, formats = _find_encoder(codec, info.video, ffmpeg)
     if codec is Codec.VP9:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from interp_cli.media.beside import Cover, covers_of, is_converted_first, write_covers, write_subtitles
 from interp_cli.media.chapters import retimed_chapters
@@ -16,10 +15,18 @@ from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
 from interp_cli.media.orientation import carries_orientation, counter_clockwise, orientation_options
-from interp_cli.media.packets import PRIMING, spans
+from interp_cli.media.packets import spans
 from interp_cli.media.probe import probe
 from interp_cli.media.streams import Fate, container_for, stream_fates
-from interp_cli.media.tracks import needs_experimental, slowed_subtitle, stream_options, stream_tags
+from interp_cli.media.tracks import (
+    has_edit_lists,
+    hidden_sound,
+    needs_experimental,
+    slowed_subtitle,
+    stream_options,
+    stream_tags,
+    stretched_ends,
+)
 from interp_cli.media.types import Color, Family, MediaInfo, VideoStream
 from interp_cli.timeline import Plan
 
@@ -27,7 +34,6 @@ __all__ = ["Fate", "clock_zero", "container_for", "mux", "stream_fates"]
 
 _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
 _UNLABELLED = {"ffv1", "vp9"}  # that have no place for all labels, nor has NUT
-_PADDING = Fraction(1, 20)  # s
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
 _APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
 
@@ -59,10 +65,12 @@ def mux(
     folder = segments[0][0].resolve().parent
     zero = clock_zero(info, container=container, video_start=video_start, trim=trim)
     kept = tuple(fate for fate in fates if fate.action != "drop")
+    heard = [fate.index for fate in kept if fate.kind == "audio"] if slow != 1 or has_edit_lists(info) else []
+    sound = spans(info, heard, ffmpeg=ffmpeg)
     frames = sum(count for _, count in segments)
     rhythm = rhythm if rhythm is not None and rhythm.factor else None
-    shown = video_start + (frames / rate if rhythm is None else rhythm.time(frames)) / slow
-    stop = trim[1] if trim else None
+    time = _regular(rate) if rhythm is None else rhythm.time
+    shown, stop = video_start + time(frames) / slow, trim[1] if trim else None
     covers = covers_of(info, kept, container)
     plan = _Plan(
         info=info,
@@ -72,13 +80,14 @@ def mux(
         frames=frames,
         rate=rate,
         rhythm=rhythm,
+        time=time,
         color=color or info.video.color,
         slow=slow,
         zero=zero,
         span=None if trim is None else trim[1] - trim[0],
-        ends=_ends(info, fates, ffmpeg=ffmpeg, zero=zero, slow=slow, stop=stop, shown=shown),
+        ends=stretched_ends(kept, sound, zero=zero, slow=slow, stop=stop, shown=shown),
         old=ffmpeg.version < (6, 0),
-        hidden=hidden_sound(info, fates, ffmpeg=ffmpeg, zero=zero),
+        hidden=hidden_sound(info, kept, sound, zero=zero),
         tells_orientation=bool(info.video.turned) and carries_orientation(info.video, container, ffmpeg),
         coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
@@ -92,8 +101,8 @@ def mux(
             chapters.write_text(text, encoding="utf-8")
             inputs.append(Input(file_url(chapters.name), {"f": "ffmetadata"}))
         if first := plan.converted_first:
-            how: dict[str, Any] = {"container": container, "zero": zero, "cut": trim is not None, "ffmpeg": ffmpeg}
-            beside.append(write_subtitles(info, first, folder, **how))
+            cut = trim is not None
+            beside.append(write_subtitles(info, first, folder, container=container, zero=zero, cut=cut, ffmpeg=ffmpeg))
             inputs.append(Input(file_url(beside[-1].name), plan.scale))
         beside += write_covers(info, covers, folder, ffmpeg=ffmpeg)
         output = Output(file_url(out.resolve()), tuple(plan.maps()), plan.options())
@@ -115,15 +124,6 @@ def clock_zero(
     return trim[0] if trim else min(video_start, max(info.start, Fraction(0)))  # sound may start just below 0
 
 
-def hidden_sound(info: MediaInfo, fates: Sequence[Fate], *, ffmpeg: Ffmpeg, zero: Fraction) -> frozenset[int]:
-    """The copied streams that begin so long before `zero` (s) that it is no priming: an edit list cuts that off."""
-    if "mov" not in info.container.split(","):
-        return frozenset()
-    copied = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "copy"]
-    found = spans(info, copied, ffmpeg=ffmpeg)
-    return frozenset(index for index, span in found.items() if span.start < zero - PRIMING)
-
-
 def concat_list(
     segments: Sequence[tuple[Path, int]], rate: Fraction, time: Callable[[int], Fraction] | None = None
 ) -> str:
@@ -133,7 +133,7 @@ def concat_list(
     names are relative (ffmpeg runs in the segments' directory), so that no character of a path needs quoting. `time`
     says when a frame is shown, s, if that is not at `rate`.
     """
-    time = time or (lambda n: n / rate)
+    time = time or _regular(rate)
     lines, done = ["ffconcat version 1.0"], 0
     for path, frames in segments:
         begin, done = round(time(done) * 1_000_000), done + frames
@@ -142,31 +142,8 @@ def concat_list(
     return "\n".join(lines) + "\n"
 
 
-def _ends(
-    info: MediaInfo,
-    fates: Sequence[Fate],
-    *,
-    ffmpeg: Ffmpeg,
-    zero: Fraction,
-    slow: Fraction,
-    stop: Fraction | None,
-    shown: Fraction,
-) -> dict[int, Fraction]:
-    """Where each stretched stream of sound ends in the output, s, by its number in the original.
-
-    `shown` is the source time until which the last frame is shown, s.
-    """
-    if slow == 1:
-        return {}
-    stretched = [fate.index for fate in fates if fate.kind == "audio" and fate.action == "convert"]
-    ends = {index: span.end for index, span in spans(info, stretched, ffmpeg=ffmpeg).items() if span.end > zero}
-    ends = {index: without_padding(end, shown) for index, end in ends.items()}
-    return {index: ((end if stop is None else min(end, stop)) - zero) * slow for index, end in ends.items()}
-
-
-def without_padding(end: Fraction, shown: Fraction) -> Fraction:
-    """When sound that ends at `end` is to end if the picture is shown until `shown`, s: a last packet is filled up."""
-    return shown if 0 < end - shown < _PADDING else end
+def _regular(rate: Fraction) -> Callable[[int], Fraction]:
+    return lambda n: n / rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +157,7 @@ class _Plan:
     frames: int
     rate: Fraction  # frames/s
     rhythm: Plan | None  # when frames are shown if that is not at `rate`
+    time: Callable[[int], Fraction]  # when output frame n is shown, s after the first; n = frames is the end
     color: Color  # what the frames are labelled with
     slow: Fraction
     zero: Fraction  # s, the source time that becomes 0
@@ -196,10 +174,6 @@ class _Plan:
         if self.span is None:
             return None
         return max(self.span * self.slow, self.time(self.frames - 1) + Fraction(1, 1000))
-
-    def time(self, n: int) -> Fraction:
-        """When output frame `n` is shown, s after the first; n = frames is the end."""
-        return n / self.rate if self.rhythm is None else self.rhythm.time(n)
 
     def joined(self, listing: Path, video_start: Fraction) -> Input:
         """The segments, as one input that starts when the video does."""
@@ -261,8 +235,7 @@ class _Plan:
             return slowed_subtitle(self.slow)
         end, cut = self.ends.get(fate.index), self.span is not None or fate.index in self.hidden
         rate = next(stream.sample_rate for stream in self.info.others if stream.index == fate.index)
-        how: dict[str, Any] = {"container": self.container, "slow": self.slow, "rate": rate, "old": self.old}
-        return stream_options(fate, cut=cut, end=end, **how)
+        return stream_options(fate, container=self.container, slow=self.slow, cut=cut, end=end, rate=rate, old=self.old)
 
     def _video(self) -> dict[str, Value]:
         options: dict[str, Value] = {}

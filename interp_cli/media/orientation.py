@@ -13,13 +13,13 @@ from dataclasses import replace
 
 from interp_cli.media import bounds
 from interp_cli.media.ffmpeg import Ffmpeg, Output, Value, child, source
+from interp_cli.media.streams import suffix_of
 from interp_cli.media.types import MediaInfo, PixelFormat, VideoStream
 
 _SAID = re.compile(r"display ?matrix: rotation of ", re.IGNORECASE)
 _FRAMES_OWN = re.compile(r"side data - (?:3x3 )?displaymatrix: rotation of (-?[\d.]+) degrees")
 _MATRIX_AT = 44  # bytes from a track header's name to its matrix, in a header of version 0
 _RIGHT_ANGLES = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
-_NAMES = {"matroska": ".mkv", "mpegts": ".ts"}
 
 
 def with_orientation(info: MediaInfo, *, ffmpeg: Ffmpeg, log: str) -> MediaInfo:
@@ -106,8 +106,8 @@ def orientation_note(video: VideoStream, container: str, ffmpeg: Ffmpeg) -> str 
     """What is to be said where the result cannot tell players to turn the picture; None where it can."""
     if not video.turned or carries_orientation(video, container, ffmpeg):
         return None
-    name = _NAMES.get(container, f".{container}")
-    why = f"ffmpeg {ffmpeg.version[0]}.{ffmpeg.version[1]} makes no {name} file that tells players to do so"
+    version = ".".join(map(str, ffmpeg.version))
+    why = f"ffmpeg {version} makes no {suffix_of(container)} file that tells players to do so"
     if video.rotation % 90 == 0:
         return f"the picture itself is {video.turned}, for {why}"
     return f"the picture is no longer shown {video.turned}: {why}; name the output .mp4 or .mov to keep that"

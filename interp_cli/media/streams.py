@@ -28,6 +28,7 @@ _FORMATS = {  # what -f takes: ffmpeg's muxer names, and what people call them
     **{name: name for name in _MUXERS.values()},
     "mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe",
 }  # fmt: skip
+_SUFFIXES = {"matroska": ".mkv", "mpegts": ".ts", "yuv4mpegpipe": ".y4m"}  # the others are called alike
 _NAMES = {"matroska": "mkv", "mpegts": "MPEG-TS", "gif": "GIF", "apng": "APNG", "yuv4mpegpipe": "y4m"}
 RENDERED = frozenset({"image2", "gif", "apng", "yuv4mpegpipe"})  # pictures alone, made in a last step: see rendering.py
 
@@ -110,6 +111,11 @@ def container_for(path: Path | str, asked: str | None = None) -> str:
         known = ", ".join(_MUXERS)
         raise UsageError(f"{path} does not say what kind of video file to write: end its name with one of {known}")
     return _MUXERS[suffix]
+
+
+def suffix_of(container: str) -> str:
+    """How the names of a container's files end, by ffmpeg's muxer name."""
+    return _SUFFIXES.get(container, f".{container}")
 
 
 def stream_fates(

@@ -1,10 +1,11 @@
-"""Options of ffmpeg for one stream of the original that goes into the new file. Pure."""
+"""The original's streams in the new file: options of ffmpeg for each, and where sound begins and ends. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from interp_cli.media.packets import PRIMING, Span
 from interp_cli.media.streams import Fate
-from interp_cli.media.types import OtherStream
+from interp_cli.media.types import MediaInfo, OtherStream
 
 _ENCODERS: Mapping[str, Mapping[str, str]] = {  # options of a converted stream
     "aac": {"c": "aac", "b": "256k"},
@@ -22,6 +23,7 @@ _OPUS_LAYOUTS = "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"  
 # ffmpeg 5.1 writes Opus' delay to Matroska without adding it to the times. For what it encodes itself a filter adds it:
 # the bitstream filter would see the time base of the encoder or of the file, as the order of the start has it.
 _OPUS_LATER, _OPUS_ENCODED_LATER = "setts=ts=TS+0.0065/TB", "asetpts=PTS+0.0065/TB"
+_PADDING = Fraction(1, 20)  # s
 _LONGEST_TITLE = 1000  # characters, of what goes onto a command line
 _EXPERIMENTAL = frozenset({"flac", "truehd", "opus", "dts"})  # in MP4, for older ffmpegs
 _QUICKTIME_LANGUAGES = {  # that ffmpeg's table for MOV has under their older codes, as it has Swedish under its own
@@ -109,3 +111,49 @@ def _stretched(tempo: Fraction, rate: int) -> list[str]:
     window = 1 << (-(-rate // 24) - 1).bit_length()  # samples, as atempo chooses it
     late = round((1 / tempo - 1) * window / 4)
     return [f"atempo={float(tempo):.12f}", *([f"adelay={late}S:all=1"] if late else [])]
+
+
+# ---- where sound begins and ends
+
+
+def hidden_sound(
+    info: MediaInfo, fates: Sequence[Fate], sound: Mapping[int, Span], *, zero: Fraction
+) -> frozenset[int]:
+    """The copied streams that begin so long before `zero` (s) that it is no priming: an edit list cuts that off.
+
+    `sound` has the span of each, by its number.
+    """
+    if not has_edit_lists(info):
+        return frozenset()
+    copied = {fate.index for fate in fates if fate.kind == "audio" and fate.action == "copy"}
+    return frozenset(index for index in copied & sound.keys() if sound[index].start < zero - PRIMING)
+
+
+def has_edit_lists(info: MediaInfo) -> bool:
+    """Whether the file is of the kind that may have some: MP4, MOV and the like."""
+    return "mov" in info.container.split(",")
+
+
+def stretched_ends(
+    kept: Sequence[Fate],
+    sound: Mapping[int, Span],
+    *,
+    zero: Fraction,
+    slow: Fraction,
+    stop: Fraction | None,
+    shown: Fraction,
+) -> dict[int, Fraction]:
+    """Where each stretched stream of sound ends in the output, s, by its number in the original.
+
+    `shown` is the source time until which the last frame is shown, s.
+    """
+    if slow == 1:
+        return {}
+    stretched = {fate.index for fate in kept if fate.kind == "audio" and fate.action == "convert"}
+    ends = {i: without_padding(sound[i].end, shown) for i in stretched & sound.keys() if sound[i].end > zero}
+    return {i: ((end if stop is None else min(end, stop)) - zero) * slow for i, end in ends.items()}
+
+
+def without_padding(end: Fraction, shown: Fraction) -> Fraction:
+    """When sound that ends at `end` is to end if the picture is shown until `shown`, s: a last packet is filled up."""
+    return shown if 0 < end - shown < _PADDING else end

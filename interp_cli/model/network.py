@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from interp_cli.model.align import Alignment
 from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, resize
-from interp_cli.model.propagate import propagated, propagated_far
+from interp_cli.model.propagate import FAR, NEAR, propagated
 from interp_cli.model.refine import Refinement
 from interp_cli.model.replay import Replay
 from interp_cli.model.warp import warp
@@ -70,8 +71,8 @@ class Sizes:
     hidden: tuple[int, ...]  # channels of the state that each decoder but the finest hands on
     radius: tuple[int, ...]  # reach of each cost volume, px of its scale
     align: tuple[tuple[int, int, int], ...]  # per level, from 1/2 down: linearisations, sweeps of each, window in px
-    edges: int = 0  # 1: alignment looks at gradients beside brightness
-    doubts: int = 0  # 1: pixels whose frames disagree count for less in alignment
+    edges: bool = False  # alignment looks at gradients beside brightness
+    doubts: bool = False  # pixels whose frames disagree count for less in alignment
     medians: int = 0  # 3 x 3 medians of the flow after each alignment
     propagate: tuple[int, ...] = ()  # levels at which pixels try the flows of others, 0 is that of 1/2
     detail: int = 0  # channels of the features that refinement sees
@@ -82,7 +83,7 @@ class Sizes:
         decoded = {len(self.decoders), len(self.blocks), len(self.hidden) + 1, len(self.radius)}
         levels = {len(self.features) - 1, len(self.align) - 1, *decoded}
         aligned_only = not (self.features or self.decoders or self.blocks or self.hidden or self.radius or self.refine)
-        if not self.align or (len(levels) != 1 and not aligned_only):
+        if len(self.align) < 2 or (len(levels) != 1 and not aligned_only):
             raise ValueError(f"sizes of a network disagree on its number of levels: {self}")
 
     @classmethod
@@ -103,8 +104,8 @@ PRESETS: dict[str, Sizes] = {
         hidden=(),
         radius=(),
         align=((3, 4, 1), (3, 6, 2), (8, 6, 2), (10, 6, 2), (6, 6, 2)),
-        edges=1,
-        doubts=1,
+        edges=True,
+        doubts=True,
         medians=2,
         propagate=(1, 2),
     ),
@@ -146,8 +147,7 @@ class IFNet(nn.Module):
         self.coarsest = decoders[0] if decoders else None
         self.finer = nn.ModuleList(decoders[1:])
         self.alignments = nn.ModuleList(
-            Alignment(*how, edges=bool(sizes.edges), doubts=bool(sizes.doubts), medians=sizes.medians)
-            for how in sizes.align
+            Alignment(*how, edges=sizes.edges, doubts=sizes.doubts, medians=sizes.medians) for how in sizes.align
         )
         self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
         self.replay = Replay()
@@ -191,21 +191,19 @@ class IFNet(nn.Module):
         tried = level in self.sizes.propagate
         with torch.autocast(flow.device.type, enabled=False):  # a difference of two flows needs float32
             if tried:
-                flow = self.replay("far", propagated_far, y0, y1, flow)
+                flow = self.replay("far", partial(propagated, reach=FAR, rest=True), y0, y1, flow)
             flow = self.alignments[level](y0, y1, t, flow, guide)
             if tried:
-                flow = self.replay("near", propagated, y0, y1, flow)
+                flow = self.replay("near", partial(propagated, reach=NEAR), y0, y1, flow)
         return replace(e, flow=flow)
 
     def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
         """Flows, mask and residual of N pairs at times t (N,) in (0, 1)."""
-        estimates = self.estimates(f0, f1, t)
-        return self.finish(f0, f1, t, estimates[-1] if estimates else None)
+        return self.finish(f0, f1, t, self.estimates(f0, f1, t)[-1])
 
-    def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate | None) -> Synthesis:
-        """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4), or from rest."""
-        half = Estimate.at_rest(t, f0[0]) if quarter is None else quarter.enlarged(2)
-        half = self._aligned(0, f0, f1, t, half)
+    def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate) -> Synthesis:
+        """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4)."""
+        half = self._aligned(0, f0, f1, t, quarter.enlarged(2))
         full = resize(torch.cat((half.flow * 2, half.logit.float()), 1), 2)
         logit, R = full[:, 4:], None
         if self.refinement is not None:

@@ -16,12 +16,7 @@ BETTER = 0.9  # another flow has to leave less than this share of the difference
 _PATCH = 2  # px to either side on which flows are compared
 
 
-def propagated_far(y0: Tensor, y1: Tensor, flow: Tensor) -> Tensor:
-    """As `propagated`, from `FAR` px, and no motion is tried too."""
-    return propagated(y0, y1, flow, reach=FAR, rest=True)
-
-
-def propagated(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int = NEAR, rest: bool = False) -> Tensor:
+def propagated(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool = False) -> Tensor:
     """Flows (N, 4, H, W; px) with those of the pixels `reach` px to the left, right, above and below tried as well.
 
     `rest` tries no motion too. Judged by how much the warped frames (N, 1, H, W) and their gradients differ.
