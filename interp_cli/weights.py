@@ -158,7 +158,9 @@ def load(name: str, *, device: str | torch.device = "cpu") -> tuple[IFNet, Weigh
     if not entry.path.is_file():
         raise WeightsError(f"the weights file {entry.path} is missing: reinstall vfi, or choose others with -m")
     if entry.network != NETWORK:
-        raise WeightsError(f"{entry.path} is for network {entry.network!r}; this vfi has {NETWORK!r}")
+        raise WeightsError(
+            f"{entry.path} is for network {entry.network!r}; this vfi has {NETWORK!r}: choose others with -m"
+        )
     from interp_cli.model.network import placed
 
     network = _read(entry)
