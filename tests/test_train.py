@@ -1,4 +1,4 @@
-"""Parts of training against analytic cases: made motion, losses, shots, crops and what is done to them."""
+"""Parts of training against analytic cases: losses, shots, crops and what is done to them."""
 
 import random
 from pathlib import Path
@@ -12,43 +12,12 @@ import torch
 
 from interp_cli.errors import InputError
 from interp_cli.model.network import Synthesis
-from interp_cli.model.warp import warp
 from interp_cli.train import data
 from interp_cli.train.augment import compressed, scale_of
 from interp_cli.train.data import Sampler
 from interp_cli.train.losses import distillation, known_flow, laplacian, relative
 from interp_cli.train.recipe import GAPS
 from interp_cli.train.shots import Shot, load_shots
-from interp_cli.train.synthetic import moving_layers
-
-
-def smooth_textures(count: int, layers: int, side: int) -> torch.Tensor:
-    coarse = torch.rand(count * layers, 3, side // 8, side // 8)
-    fine = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    return fine.view(count, layers, 3, side, side)
-
-
-@pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("end", [0, 1])
-def test_synthetic_flow_leads_from_the_middle_frame_to_the_same_surface(layers: int, end: int) -> None:
-    torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(5)
-    t = torch.full((6,), 0.4)
-    made = moving_layers(smooth_textures(6, layers, 64), t, layers=layers, generator=generator)
-    flow, valid = made.flow[:, 2 * end : 2 * end + 2], made.valid[:, 2 * end : 2 * end + 1]
-    rebuilt = warp(made.I1 if end else made.I0, flow)
-    away = ((rebuilt - made.I_t).abs().mean(1, keepdim=True) * valid).sum() / valid.sum()
-    still = ((made.I0 - made.I_t).abs().mean(1, keepdim=True) * valid).sum() / valid.sum()
-    assert valid.mean() > 0.5
-    assert away < 0.01 < still
-
-
-def test_synthetic_layers_hide_one_another_and_the_hidden_is_marked() -> None:
-    torch.manual_seed(0)
-    made = moving_layers(
-        smooth_textures(8, 3, 64), torch.full((8,), 0.5), layers=3, generator=torch.Generator().manual_seed(1)
-    )
-    assert (made.valid == 0).any()
 
 
 def test_laplacian_of_equal_frames_is_zero_and_a_shade_counts_once_per_frame() -> None:

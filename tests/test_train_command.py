@@ -56,15 +56,9 @@ def test_a_run_that_was_broken_off_ends_with_the_same_numbers_as_one_that_was_no
     assert vfi_train("--data", clips, "--out", whole, "--steps", "6", *SHORT) == 0
     assert vfi_train("--data", clips, "--out", broken, "--steps", "6", *SHORT, "--seed", "2") == 0
     assert broken.read_bytes() != whole.read_bytes()  # so chance has a say
-    first = Session()
-    calls: list[int] = []
-
-    def stop_after_two(_frame: object) -> bool:
-        calls.append(1)
-        return len(calls) > 2
-
+    first, asked = Session(), iter([False, False, True])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("interp_cli.train.loop.share_gradients", lambda *_: stop_after_two(None))
+        patch.setattr("interp_cli.train.loop.share_gradients", lambda *_: next(asked))  # asked once in a step
         first.stop.signum = signal.SIGINT
         words = ["train", "--data", clips, "--out", broken, "-y", "--steps", "6", *SHORT]
         assert run(list(map(str, words)), first) == ExitCode.SIGINT
@@ -73,7 +67,6 @@ def test_a_run_that_was_broken_off_ends_with_the_same_numbers_as_one_that_was_no
     ours, theirs = weights_of(tmp_path / "broken.ckpt"), weights_of(tmp_path / "whole.ckpt")
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert broken.read_bytes() != b"" and weights.sha256_of(broken) != ""
 
 
 def test_weights_come_with_manifest_card_and_log_and_the_commands_take_them(
@@ -128,7 +121,7 @@ def test_init_takes_what_fits_and_says_what_does_not(
     assert "begin anew: refinement.body" in err and "no place: refinement.body" in err
     ours = weights_of(tmp_path / "next.ckpt")
     assert not any(name.startswith("teacher") for name in ours)
-    kept = start.state_dict()["coarsest.decoder.head.weight"] if False else start.state_dict()["encoder.0.0.weight"]
+    kept = start.state_dict()["encoder.0.0.weight"]
     torch.testing.assert_close(ours["student.encoder.0.0.weight"], kept.half().float(), rtol=0, atol=1e-6)
 
 
@@ -231,7 +224,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_writes_the_checkpoint_and_the_run_goes_on_from_it(workers: int, clips: Path, tmp_path: Path) -> None:
     script, out = tmp_path / "vfi.py", tmp_path / "x.safetensors"
     script.write_text(CHILD.format(tests=str(Path(__file__).parent)))
@@ -242,7 +235,7 @@ def test_ctrl_c_writes_the_checkpoint_and_the_run_goes_on_from_it(workers: int, 
     )  # fmt: skip
     assert child.stderr is not None
     for line in child.stderr:
-        if "steps 100," in line:
+        if "steps 0," in line:
             break
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: every process of the group
     rest = child.stderr.read()
@@ -251,7 +244,7 @@ def test_ctrl_c_writes_the_checkpoint_and_the_run_goes_on_from_it(workers: int, 
     assert "Traceback" not in rest and "vfi train --resume" in rest.splitlines()[-1]
     assert not out.exists() and not list(tmp_path.glob("*.tmp"))
     step = torch.load(tmp_path / "x.ckpt", weights_only=True)["step"]
-    assert step >= 100
+    assert step >= 1
     more = ["train", "--resume", tmp_path / "x.ckpt", "--steps", step + 1]
     ended = subprocess.run([sys.executable, script, *map(str, more)], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from interp_cli.train.data import Sampler
 from interp_cli.train.recipe import Recipe
-from interp_cli.train.synthetic import moving_layers
+from interp_cli.train.surfaces import captions
+from interp_cli.train.synthetic import Moving, moving_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,7 @@ def batch(sampler: Sampler, recipe: Recipe, *, step: int, rank: int = 0) -> Batc
         none = real.I0.new_zeros((0, 4, side, side))
         I0, I1, I_t = (_joined(x, x[:0]) for x in (real.I0, real.I1, real.I_t))
         return Batch(I0, I1, I_t, real.t, flow=none, valid=none)
-    layers = sampler.random.randint(1, 4)
-    t = sampler.random.choice((0.25, 0.5, 0.5, 0.75, sampler.random.uniform(0.05, 0.95)))
-    textures = sampler.textures(made, layers, side)
-    times = torch.full((made,), t, device=sampler.device)
-    drawn = moving_layers(textures, times, layers=layers, generator=sampler.generator)
+    drawn = _made(sampler, made, side)
     return Batch(
         I0=_joined(real.I0, drawn.I0),
         I1=_joined(real.I1, drawn.I1),
@@ -46,6 +43,22 @@ def batch(sampler: Sampler, recipe: Recipe, *, step: int, rank: int = 0) -> Batc
         t=torch.cat((real.t, drawn.t)),
         flow=drawn.flow,
         valid=drawn.valid,
+    )
+
+
+def _made(sampler: Sampler, count: int, side: int) -> Moving:
+    draw = sampler.random
+    layers = draw.randint(1, 4)
+    t = draw.choice((0.25, 0.5, 0.5, 0.75, draw.uniform(0.05, 0.95)))
+    letters = captions(count, side, draw).to(sampler.device) if draw.random() < 0.15 else None
+    return moving_layers(
+        sampler.textures(count, layers, side),
+        torch.full((count,), t, device=sampler.device),
+        layers=layers,
+        generator=sampler.generator,
+        bend=draw.random() < 0.3,
+        shutter=draw.uniform(0.05, 0.25) if draw.random() < 0.15 else 0.0,
+        captions=letters,
     )
 
 
