@@ -131,7 +131,11 @@ def no_ffmpeg_is_left() -> Iterator[None]:
     yield
     alive = []
     for listing in Path("/proc/self/task").glob("*/children"):
-        for pid in listing.read_text().split():
+        try:
+            children = listing.read_text().split()
+        except FileNotFoundError:  # the thread has ended meanwhile
+            continue
+        for pid in children:
             name = Path(f"/proc/{pid}/comm")
             if name.exists() and name.read_text().startswith("ffmpeg"):
                 alive.append(pid)
