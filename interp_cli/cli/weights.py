@@ -23,7 +23,7 @@ def weights() -> None:
     \b
       vfi weights list
       vfi weights verify
-      vfi weights import run.pt --name mine
+      vfi weights import run.ckpt --name mine
     """
 
 
@@ -106,7 +106,7 @@ def import_(
     They must fit the network exactly. No code that a file may hold is run.
 
     \b
-      vfi weights import run.pt --name mine --licence MIT
+      vfi weights import run.ckpt --name mine --licence MIT
       vfi weights import mine.safetensors --out weights/ -y
     """
     from interp_cli.checkpoints import bring_in

@@ -42,7 +42,7 @@ class Motion:
 
     def origin(self, tau: Tensor, x: Tensor) -> Tensor:
         """Where at time 0 the points are that are at x (N or 1, L or 1, S, S, 2) at times tau (N,)."""
-        straight = _mapped(torch.linalg.inv(self._matrix(tau)), x)
+        straight = _mapped(torch.linalg.inv_ex(self._matrix(tau))[0], x)
         found = straight
         for _ in range(_ROUNDS if self.bend is not None else 0):
             found = straight - self._bent(tau, found)
