@@ -45,7 +45,13 @@ GATES = {
     "ray": {"job/cluster.py"},
 }
 TORCHLESS = ("errors", "timeline", "options", "progress", "media")
-STARTS_WITHOUT_TORCH = ("cli", "weights", "checkpoints", "quality", "speed")  # as long as no function of theirs is called
+STARTS_WITHOUT_TORCH = (
+    "cli",
+    "weights",
+    "checkpoints",
+    "quality",
+    "speed",
+)  # as long as no function of theirs is called
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def command(material: Material, settings: Path) -> list[str]:
     given = {"--codec": encode.codec, "--crf": encode.crf, "--preset": encode.preset, "--pix-fmt": encode.pix_fmt}
     argv += [word for name, value in given.items() if value is not None for word in (name, str(value))]
     argv += [word for key, value in encode.ffmpeg_args for word in ("--ffmpeg-arg", f"{key}={value}")]
-    return [*argv, "--json", "--progress", "json"]
+    return [*map(str, argv), "--json", "--progress", "json"]
 
 
 def _whole(material: Material, settings: Path) -> Facts:

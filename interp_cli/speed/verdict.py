@@ -62,7 +62,7 @@ class Balance:
 
     def lines(self) -> Iterator[str]:
         """In words."""
-        name = "the engine" if self.bottleneck == ENGINE else f"to {self.bottleneck}"
+        name = self.bottleneck
         if self.waits_for_processors:
             need = self.needs[self.bottleneck].processor_seconds / (self.shared * self.processors)
             many = f"{self.processors} processor{'s' * (self.processors != 1)}"
