@@ -1,6 +1,8 @@
 """The rivals of the benchmarks are what they claim to be: on a plain pan each finds the frame that was there."""
 
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +23,8 @@ from interp_cli.speed.surroundings import surroundings
 from interp_cli.speed.timing import Stage
 from interp_cli.timeline import Target
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "bench"))
 try:
     import record
     import rife46
@@ -124,9 +127,13 @@ def test_the_layout_of_rife_moves_both_frames_by_what_its_blocks_add_up_to() -> 
     assert torch.allclose(made[..., :-shift], I0[..., shift:], atol=1e-4)
 
 
-def test_the_layout_of_rife_has_the_size_that_is_published_for_it() -> None:
-    parameters = sum(p.numel() for p in rife46.make_layout().parameters())
-    assert 10.0e6 < 2 * parameters < 11.0e6  # bytes: its half-precision weights are files of 10 to 11 MB
+def test_the_layout_of_rife_has_as_many_weights_as_its_description_adds_up_to() -> None:
+    total = 0
+    for inputs, c in ((7, 192), (12, 128), (12, 96), (12, 64)):
+        total += 9 * inputs * c // 2 + c // 2 + 9 * c // 2 * c + c  # two strided convolutions
+        total += 8 * (9 * c * c + c + c)  # eight residual ones, each with a scale per channel
+        total += 16 * c * 24 + 24  # to four times six channels, at twice the size
+    assert sum(p.numel() for p in rife46.make_layout().parameters()) == total
 
 
 def test_the_fastest_way_of_the_layout_is_the_one_that_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,3 +156,14 @@ def test_every_way_of_the_layout_runs_on_pictures_of_the_clip(monkeypatch: pytes
     assert list(ways) == ["float32", "float32 channels_last", "bfloat16 channels_last"]
     for stage in ways.values():
         stage.run()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.skipif(os.name == "nt", reason="shell scripts are for Unix")
+def test_the_check_of_a_gpu_says_in_one_sentence_that_there_is_none(tmp_path: Path) -> None:
+    argv = [str(ROOT / "bench" / "gpu.sh"), str(ROOT / "examples"), str(tmp_path / "results")]
+    child = subprocess.run(argv, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True)
+    assert child.returncode == 8
+    assert child.stdout == "" and len(child.stderr.splitlines()) == 1
+    assert "no CUDA device" in child.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """25 frames in one second, 64x48, with sound: a pattern that moves by 3 px a frame, so that none repeats another."""
+    """25 frames in one second, 64x48, with sound: a pattern that moves by 3 px a frame, so that none is a repeat."""
     path = tmp_path_factory.mktemp("speed") / "clip.mp4"
     moving = "nullsrc=size=64x48:rate=25:duration=1,geq=lum='128+60*sin((X+3*N)/6)+50*sin(Y/5)':cb=128:cr=128"
     sound = ("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac")

@@ -57,7 +57,13 @@ _WHAT = "What is measured"
     metavar="N",
     help="How often everything is timed, all in turns.",
 )
-@shared.limit_options
+@option(
+    "--no-minterpolate",
+    section=_WHAT,
+    is_flag=True,
+    help="Leave ffmpeg's minterpolate out, which takes minutes at large sizes.",
+)
+@shared.max_pixels_option
 @shared.engine_options
 @shared.encode_options
 @shared.ffmpeg_option
@@ -102,11 +108,20 @@ def bench_command(ctx: click.Context, /, **values: Any) -> None:
     sizes: list[dict[str, Any]] = []
     for lines in values["sizes"]:
         measured = measure(
-            asked, info, lines=lines, runs=values["runs"], told=say, stop=ctx.ensure_object(Session).stop
+            asked,
+            info,
+            lines=lines,
+            runs=values["runs"],
+            rival=not values["no_minterpolate"],
+            told=say,
+            stop=ctx.ensure_object(Session).stop,
         )
-        if not values["as_json"]:
-            click.echo("\n".join(map(printable, [*([""] if sizes else []), *measured.lines()])))
         sizes.append(measured.facts())
+        for line in measured.lines():
+            if values["as_json"]:
+                say(line)
+            else:
+                click.echo(printable(line))
     if values["as_json"]:
         asked_for = {
             "seconds": exact(asked.seconds),

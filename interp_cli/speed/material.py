@@ -23,6 +23,7 @@ from interp_cli.speed.surroundings import CHECKOUT
 from interp_cli.timeline import Target
 
 HELD_BYTES = 1 << 30  # of source frames and of those between them
+_PATIENCE = 60  # s without a byte more of the cut clip: a file that cannot be read again would go round for ever
 _CUT = {"c:v": "libx264", "crf": "12", "preset": "fast"}  # near enough to the source, and quick
 
 
@@ -108,7 +109,7 @@ def _cut(asked: Asked, info: MediaInfo, clip: Path, lines: int) -> None:
     read = source(info.path, {**info.reading, "stream_loop": "-1"}, max_pixels=info.max_pixels)
     options = {**_CUT, "t": str(float(asked.seconds)), "vf": f"scale=-2:{lines}:flags=area"}
     written = Output(file_url(clip), (f"0:{info.video.index}",), options)
-    with child(asked.ffmpeg, [read], [written], flags=("-y",), grows=clip, tied=True) as running:
+    with child(asked.ffmpeg, [read], [written], flags=("-y",), grows=clip, patience=_PATIENCE, tied=True) as running:
         status, said = running.finish()
     if status:
         raise failure(f"make {asked.clip} {lines} lines high", status=status, lines=said)

@@ -56,9 +56,12 @@ class Measured:
 
 
 def measure(
-    asked: Asked, info: MediaInfo, *, lines: int, runs: int, told: Callable[[str], None], stop: Stop
+    asked: Asked, info: MediaInfo, *, lines: int, runs: int, rival: bool, told: Callable[[str], None], stop: Stop
 ) -> Measured:
-    """Time everything `runs` times at `lines` rows of pixels; `told` hears of every timing. Raises any VfiError."""
+    """Time everything `runs` times at `lines` rows of pixels; `told` hears of every timing. Raises any VfiError.
+
+    `rival` is whether ffmpeg's minterpolate is timed too.
+    """
 
     def tell(stage: Stage, timing: Timing) -> None:
         told(f"{lines}p: {stage.name} took {timing.seconds:.2f} s for {stage.frames} {stage.counts} frames")
@@ -66,7 +69,7 @@ def measure(
     if info.video.height < lines:
         told(f"{lines}p: the clip has {info.video.height} lines and is enlarged")
     with material(asked, info, lines=lines, stop=stop) as held:
-        todo, weights = stages(held, note=told, stop=stop)
+        todo, weights = stages(held, rival=rival, note=told, stop=stop)
         timings = alternate(todo, runs, after=tell)
         work = held.work
         return Measured(

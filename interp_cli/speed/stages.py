@@ -84,7 +84,9 @@ class Engine:
         return {} if self._cuda is None else {"gpu_bytes": self._cuda.max_memory_allocated(self._device)}
 
 
-def stages(material: Material, *, note: Callable[[str], None], stop: Stop) -> tuple[list[Stage], WeightsEntry]:
+def stages(
+    material: Material, *, rival: bool, note: Callable[[str], None], stop: Stop
+) -> tuple[list[Stage], WeightsEntry]:
     """Everything to time, after the engines have warmed up, and the weights. Raises any VfiError."""
     work, options = material.work, material.work.job.engine
     engine = Engine(material, options, note=note, stop=stop)
@@ -95,17 +97,15 @@ def stages(material: Material, *, note: Callable[[str], None], stop: Stop) -> tu
         raise InputError(f"no frame of {Path(work.job.input).name} has to be made: give a clip that moves")
     empty = material.folder / "settings.toml"
     empty.touch()
-    return (
-        [
-            Stage(name=DECODE, frames=len(work.timeline), counts="source", run=lambda: _decode(material)),
-            Stage(name=ENGINE, frames=made, counts="made", run=engine.timed),
-            Stage(name=ONE_BY_ONE, frames=made, counts="made", run=one_by_one.timed),
-            Stage(name=ENCODE, frames=len(out), counts="output", run=lambda: _encode(material, out)),
-            Stage(name=WHOLE, frames=work.plan.frames, counts="output", run=lambda: _whole(material, empty)),
-            Stage(name=RIVAL, frames=work.plan.frames, counts="output", run=lambda: _minterpolate(material)),
-        ],
-        engine.weights,
-    )
+    todo = [
+        Stage(name=DECODE, frames=len(work.timeline), counts="source", run=lambda: _decode(material)),
+        Stage(name=ENGINE, frames=made, counts="made", run=engine.timed),
+        Stage(name=ONE_BY_ONE, frames=made, counts="made", run=one_by_one.timed),
+        Stage(name=ENCODE, frames=len(out), counts="output", run=lambda: _encode(material, out)),
+        Stage(name=WHOLE, frames=work.plan.frames, counts="output", run=lambda: _whole(material, empty)),
+        Stage(name=RIVAL, frames=work.plan.frames, counts="output", run=lambda: _minterpolate(material)),
+    ]
+    return todo if rival else todo[:-1], engine.weights
 
 
 def _decode(material: Material) -> None:

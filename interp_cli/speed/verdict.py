@@ -127,6 +127,7 @@ class Verdict:
         return {
             (ours, other): times_as_fast(by_name[ours], self.timings[ours], by_name[other], self.timings[other])
             for ours, other in RATIOS
+            if other in by_name
         }
 
     def _peak(self, stage: str, fact: str) -> int | None:
