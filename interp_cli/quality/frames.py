@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from interp_cli.errors import InputError
 from interp_cli.media.decode import decode
 from interp_cli.media.images import read_image
+from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import Color, Family, Planes, luma_of_red_and_blue
 from interp_cli.options import InputLimits
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from interp_cli.media.ffmpeg import Ffmpeg
 
 VIDEO_SUFFIXES: Final = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".nut", ".ts", ".webm"})
-IMAGE_SUFFIXES: Final = frozenset({".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def triplet_sample(folder: Path, *, limits: InputLimits | None = None) -> Sample
 
 def images_in(folder: Path) -> list[Path]:
     """The image files directly in `folder`, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def find_material(path: Path) -> tuple[list[Path], list[Path]]:
