@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
@@ -19,7 +20,7 @@ from interp_cli.errors import InputError
 from interp_cli.media.bounds import SILENCE_S
 from interp_cli.media.exr_header import HALF, MAGIC, ExrHeader, exr_header, is_whole
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, child, failure, file_url
-from interp_cli.media.light import light_of, planes_of
+from interp_cli.media.light import planes_of
 from interp_cli.media.types import Planes
 
 _ZIP: Final = 3  # of 16 lines at a time, which every program reads
@@ -28,9 +29,9 @@ _LEVEL: Final = 4  # of zlib, as OpenEXR's own
 
 
 def read_exr(path: str, stored: bytes | memoryview, *, ffmpeg: Ffmpeg) -> Planes:
-    """The picture of the file `path`, which holds the bytes `stored` and whose header is known to be readable, as gray or RGB of 16 bits, pts 0.
+    """The picture of the file `path`, which holds the bytes `stored`, as gray or RGB of 16 bits, pts 0.
 
-    Raises InputError.
+    Its header is known to be readable. Raises InputError.
     """
     header = exr_header(io.BytesIO(stored))
     if header is None or not is_whole(header, memoryview(stored)):
@@ -67,13 +68,13 @@ def _decoded(path: str, header: ExrHeader, *, size: int, most: int, ffmpeg: Ffmp
 # ---- writing
 
 
-def exr_of(planes: Planes, *, sar: Fraction = Fraction(1)) -> bytes:
-    """A file with gray or RGB Planes of 8 to 16 bits as half floats of linear light; `sar` is the shape of a pixel."""
-    names = "Y" if len(planes.data) == 1 else "GBRA"
-    named = sorted(zip(names, light_of(planes), strict=False))  # the format wants them in order
-    lines = np.stack([plane for _, plane in named], axis=1)  # (rows, channels, columns)
-    head = _head([name for name, _ in named], planes.width, planes.height, sar)
-    chunks = [_chunk(y, lines[y : y + _LINES]) for y in range(0, planes.height, _LINES)]
+def exr_of(light: Sequence[NDArray[np.float16]], *, sar: Fraction = Fraction(1)) -> bytes:
+    """A file of half floats, (rows, columns) each: Y, or G, B, R and perhaps alpha. `sar` is the shape of a pixel."""
+    (height, width), names = light[0].shape, "Y" if len(light) == 1 else "GBRA"
+    order = sorted(range(len(light)), key=names.__getitem__)  # the format wants them by name
+    lines = np.stack([light[n] for n in order], axis=1)  # (rows, channels, columns)
+    head = _head([names[n] for n in order], width, height, sar)
+    chunks = [_chunk(y, lines[y : y + _LINES]) for y in range(0, height, _LINES)]
     begins = np.cumsum([len(head) + 8 * len(chunks), *map(len, chunks[:-1])])
     return b"".join([head, begins.astype("<u8").tobytes(), *chunks])
 

@@ -1,6 +1,6 @@
-"""Pictures of linear light in floating point other than EXR: what vfi says of them, and how ffmpeg makes EXR of them.
+"""Pictures of linear light in floating point other than EXR, which vfi reads and writes: what it says of them.
 
-Measured with ffmpeg 5.1 and 9.0: its encoder takes their very samples, so nothing is lost on that way.
+No ffmpeg line is advised: 5.1 reads no .hdr, and .pfm otherwise than 9.0 does.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ def is_float(path: Path | str) -> bool:
 
 
 def why_not_read(path: Path | str) -> str:
-    """What is to be said of such a picture as an input, and the line that makes an EXR of it."""
-    place = Path(path)
-    line = f"ffmpeg -i {place.name} {place.stem}.exr"
-    return f"{path} holds linear light as {place.suffix}, and vfi reads that as .exr: convert it first, with {line}"
+    """What is to be said of such a picture as an input."""
+    suffix = Path(path).suffix
+    return f"{path} holds linear light as {suffix}, which vfi reads as .exr alone: make an .exr of it first"
 
 
 def why_not_written(name: Path) -> str:

@@ -16,6 +16,7 @@ from interp_cli.media.exr import exr_of, read_exr
 from interp_cli.media.exr_header import MAGIC, check_exr
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.float_pictures import is_float, why_not_read
+from interp_cli.media.light import light_of
 from interp_cli.media.picture_size import SUFFIXES, picture_size
 from interp_cli.media.types import PIXEL_FORMATS, Family, Planes
 from interp_cli.options import InputLimits
@@ -101,7 +102,7 @@ def write_image(path: str, planes: Planes, *, quality: int = 95) -> None:
         raise UsageError(f"{path} is not named as a picture: end it with {', '.join(sorted(SUFFIXES))}")
     _check_kind(planes)
     try:
-        _replace(out, exr_of(planes) if suffix == ".exr" else _encoded(path, planes, suffix, quality))
+        _replace(out, exr_of(light_of(planes)) if suffix == ".exr" else _encoded(path, planes, suffix, quality))
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): check the folder and its space") from None
 

@@ -12,9 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_cli.media.types import PIXEL_FORMATS, Planes
+from interp_cli.media.types import PIXEL_FORMATS, Color, Family, Planes
 
 _PEAK: Final = 65535
+_CODE: Final = Color(range="pc")
 _NAMES: Final = {1: "gray16le", 3: "gbrp16le", 4: "gbrap16le"}  # by the number of planes
 CLIPPED: Final = "EXR holds linear light: it is read by the curve of sRGB, and light below 0 or above 1 is clipped"
 
@@ -34,16 +35,28 @@ def planes_of(light: Sequence[Light]) -> Planes:
     return Planes(0, planes, PIXEL_FORMATS[_NAMES[4]])
 
 
-def light_of(planes: Planes) -> tuple[NDArray[np.float16], ...]:
-    """(rows, columns) half floats for each of gray or RGB Planes of 8 to 16 bits, in their order."""
-    peak = planes.format.peak
+def light_of(planes: Planes, color: Color = _CODE) -> tuple[NDArray[np.float16], ...]:
+    """(rows, columns) half floats of Planes of 8 to 16 bits with chroma of full size: Y, or G, B, R and perhaps alpha.
+
+    `color` says what YUV and gray mean; for RGB it says nothing.
+    """
+    colors = _lit(planes, color)
     if not planes.format.alpha:
-        table = _lights(peak).astype(np.float16)
-        return tuple(table[plane] for plane in planes.data)
-    *colors, last = planes.data
-    alpha = last.astype(np.float32) / np.float32(peak)
-    table = _lights(peak).astype(np.float32)
-    return (*((table[color] * alpha).astype(np.float16) for color in colors), alpha.astype(np.float16))
+        return tuple(light.astype(np.float16) for light in colors)
+    alpha = planes.data[-1].astype(np.float32) / np.float32(planes.format.peak)
+    return (*((light * alpha).astype(np.float16) for light in colors), alpha.astype(np.float16))
+
+
+def _lit(planes: Planes, color: Color) -> tuple[Light, ...]:
+    """The light of the colours, not multiplied by alpha."""
+    family, colors = planes.format.family, planes.data[:-1] if planes.format.alpha else planes.data
+    if family is Family.RGB or (family is Family.GRAY and color.range == "pc"):
+        table = _lights(planes.format.peak)
+        return tuple(table[plane] for plane in colors)
+    from interp_cli.media.rgb import rgb  # brings OpenCV, which most jobs do without
+
+    red, green, blue = np.moveaxis(_light(rgb(planes, color).clip(0, 1)), -1, 0)
+    return (green,) if family is Family.GRAY else (green, blue, red)
 
 
 def _coded(light: Light) -> NDArray[np.uint16]:
@@ -69,7 +82,11 @@ def _codes_of_halves() -> NDArray[np.uint16]:
 
 
 @lru_cache(maxsize=2)
-def _lights(peak: int) -> NDArray[np.float64]:
+def _lights(peak: int) -> NDArray[np.float32]:
     """The light of each code from 0 to `peak`."""
-    code = np.arange(peak + 1) / peak
+    return _light(np.arange(peak + 1) / peak).astype(np.float32)
+
+
+def _light(code: Light) -> Light:
+    """The inverse of the curve of sRGB, from code, 0 to 1."""
     return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)

@@ -6,8 +6,9 @@ GIF, so that no colour flickers, and numbered files that belong together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -19,9 +20,10 @@ from interp_cli.media.decode import raw_frame
 from interp_cli.media.exr import exr_of
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, child, failure, file_url, has_encoder, run
 from interp_cli.media.formats import working_format
+from interp_cli.media.light import light_of
 from interp_cli.media.mux import concat_list
 from interp_cli.media.orientation import turned_size, turning
-from interp_cli.media.types import Family, MediaInfo, PixelFormat, Planes
+from interp_cli.media.types import Color, Family, MediaInfo, PixelFormat, Planes
 from interp_cli.options import EncodeOptions
 
 _ENCODERS: Final = {
@@ -31,6 +33,7 @@ _ENCODERS: Final = {
 }  # fmt: skip
 _EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 _DITHER = "dither=bayer:bayer_scale=4"  # the same in every frame: what does not move does not flicker (docs/log.md)
+_HDR = frozenset({"smpte2084", "arib-std-b67"})
 PALETTE, PICTURES = "palette.png", "pictures"  # names in the work directory
 
 
@@ -46,6 +49,7 @@ class Rendering:
     description: str
     size: tuple[int, int]  # width and height of the result, px
     sar: Fraction  # of the result
+    color: Color  # of the frames, with their range
     plays: int = 0  # how often a player shows an animation; 0: for ever
     notes: tuple[str, ...] = ()
 
@@ -71,6 +75,11 @@ def choose_rendering(
     if given:
         raise UsageError(f"{given[0]} means nothing to {what}: leave it out")
     encoder = _ENCODERS[suffix if container == "image2" else container]
+    if encoder == "exr" and info.video.color.transfer in _HDR:
+        raise UsageError(
+            f"{info.path} has the curve {info.video.color.transfer} and {what} would hold the light of sRGB's:"
+            " choose png or tiff, which keep the code"
+        )
     if encoder not in ("wrapped_avframe", "exr") and not has_encoder(ffmpeg, encoder):
         raise MissingToolError(f"{ffmpeg.path} was built without {encoder}: choose another kind, such as .png")
     source = working_format(info.video.pix_fmt)
@@ -84,10 +93,11 @@ def choose_rendering(
         container=container,
         encoder=encoder,
         pix_fmt=pix_fmt,
-        filters=(*turning(info.video, source), *_conversion(info, source, pix_fmt)),
+        filters=(*turning(info.video, source), *_conversion(info, source, pix_fmt, keep=encoder == "exr")),
         args=quality,
         description=f"{encoder}{shown}, {pix_fmt}, from lossless frames",
         size=turned_size(info.video),
+        color=replace(info.video.color, range=_range(info, source)),
         sar=1 / info.video.sar if info.video.rotation in (90, 270) else info.video.sar,
         plays=plays,
         notes=tuple(notes),
@@ -120,8 +130,8 @@ def _target(encoder: str, source: PixelFormat) -> tuple[str, list[str]]:
     if encoder == "wrapped_avframe":
         return _y4m_format(source)
     if encoder == "exr":  # of RGB and gray the very values
-        if source.family is Family.YUV:
-            return f"gbr{'a' if alpha else ''}p16le", []
+        if source.family is Family.YUV:  # with chroma of full size; the rest is done exactly, which swscale does not do
+            return re.sub(r"4\d\dp", "444p", source.name), []
         return "rgba" if source.name == "gbrap" else source.name, []  # ffmpeg 5.1 is off by one between the two
     if deep:
         notes.append(f"{source.depth} bits become 8: choose png or tiff to keep them")
@@ -151,13 +161,22 @@ def _y4m_format(source: PixelFormat) -> tuple[str, list[str]]:
     return f"yuv{name}p{bits}", lost
 
 
-def _conversion(info: MediaInfo, source: PixelFormat, pix_fmt: str) -> tuple[str, ...]:
-    """Filters to `pix_fmt` that read and write the right matrix and range; only `format` where nothing changes."""
-    color, matrix = info.video.color, scale_matrix(info.video)
+def _range(info: MediaInfo, source: PixelFormat) -> str:
+    """That of the frames: where the file does not say, YUV is "tv", as players take it, and gray is "pc"."""
     if source.family is Family.YUV:
-        given = f"in_color_matrix={matrix}:in_range={color.range or 'tv'}"
-    else:
-        given = f"in_range={'tv' if source.family is Family.GRAY and color.range == 'tv' else 'pc'}"
+        return info.video.color.range or "tv"
+    return "tv" if source.family is Family.GRAY and info.video.color.range == "tv" else "pc"
+
+
+def _conversion(info: MediaInfo, source: PixelFormat, pix_fmt: str, *, keep: bool = False) -> tuple[str, ...]:
+    """Filters to `pix_fmt` that read and write the right matrix and range, or `keep` both."""
+    if keep:
+        kept = _range(info, source)
+        return (f"scale=in_range={kept}:out_range={kept}:{_EXACT}", f"format={pix_fmt}")
+    color, matrix = info.video.color, scale_matrix(info.video)
+    given = f"in_range={_range(info, source)}"
+    if source.family is Family.YUV:
+        given = f"in_color_matrix={matrix}:{given}"
     if pix_fmt.startswith("yuvj"):
         wanted = "out_color_matrix=smpte170m:out_range=pc"
     elif pix_fmt.startswith("yuv") and source.family is Family.RGB:
@@ -232,8 +251,8 @@ def _exr(whole: Input, filters: list[str], rendering: Rendering, out: Path, *, f
             planes = raw_frame(running, rendering.pix_fmt, width, height)
             if planes is None:
                 break
-            picture = exr_of(Planes(n, planes, working_format(rendering.pix_fmt)), sar=rendering.sar)
-            (out / f"{n:08d}.exr").write_bytes(picture)
+            light = light_of(Planes(n, planes, working_format(rendering.pix_fmt)), rendering.color)
+            (out / f"{n:08d}.exr").write_bytes(exr_of(light, sar=rendering.sar))
         status, lines = running.finish()
     if status:
         raise failure(f"write {out.name}", status=status, lines=lines)
