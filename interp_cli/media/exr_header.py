@@ -168,7 +168,7 @@ def _why_not(header: ExrHeader) -> str | None:
     if header.deep:
         return "holds deep samples: flatten it first"
     if not header.used:
-        held = ", ".join(sorted(header.channels)[:6])
+        held = ", ".join(ascii(name)[1:-1][:40] for name in sorted(header.channels)[:6])
         return f"has no channels R, G, B (or Y alone) in its first part, but {held}: write those first"
     if kinds not in ({HALF}, {FLOAT}) or any(header.channels[name][1] for name in header.used):
         return f"has channels {', '.join(header.used)} that are not all half or all float, one sample a pixel each"

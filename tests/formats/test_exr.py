@@ -243,6 +243,21 @@ def test_a_picture_that_is_cut_off_is_refused(share: float, ffmpeg: Ffmpeg, tmp_
         read_image(str(path), ffmpeg=ffmpeg)
 
 
+def test_no_flipped_bits_do_harm(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    """Each is refused with a sentence, or read."""
+    path, chance = write(tmp_path / "a.exr", square(0), "-compression", "rle"), np.random.default_rng(2)
+    whole = path.read_bytes()
+    for k in range(60):
+        data = bytearray(whole)
+        for at in chance.integers(0, 700 if k % 6 else len(data), 3):
+            data[at] ^= 1 << chance.integers(8)
+        path.write_bytes(data)
+        try:
+            read_image(str(path), ffmpeg=ffmpeg, max_pixels=10_000)
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
 def test_a_damaged_picture_is_refused(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     path = write(tmp_path / "a.exr", square(0), "-compression", "zip16")
     data = bytearray(path.read_bytes())
