@@ -14,6 +14,7 @@ from pathlib import Path
 from interp_cli.errors import InputError, UsageError
 from interp_cli.job.prepare import Job, Prepared, prepare
 from interp_cli.job.stop import Stop
+from interp_cli.media.bounds import SILENCE_S
 from interp_cli.media.decode import decode
 from interp_cli.media.ffmpeg import Ffmpeg, Output, child, failure, file_url, source
 from interp_cli.media.probe import probe
@@ -23,7 +24,6 @@ from interp_cli.speed.surroundings import CHECKOUT
 from interp_cli.timeline import Target
 
 HELD_BYTES = 1 << 30  # of source frames and of those between them
-_PATIENCE = 60  # s without a byte more of the cut clip: a file that cannot be read again would go round for ever
 _CUT = {"c:v": "libx264", "crf": "12", "preset": "fast"}  # near enough to the source, and quick
 
 
@@ -105,11 +105,14 @@ def material(asked: Asked, info: MediaInfo, *, lines: int, stop: Stop) -> Iterat
 
 
 def _cut(asked: Asked, info: MediaInfo, clip: Path, lines: int) -> None:
-    """Write the clip's picture, `asked.seconds` of it and `lines` high, over and over if it is shorter."""
+    """Write the clip's picture, `asked.seconds` of it and `lines` high, over and over if it is shorter.
+
+    ffmpeg is ended if it writes nothing for a while: a file that gives no frames would be begun anew for ever.
+    """
     read = source(info.path, {**info.reading, "stream_loop": "-1"}, max_pixels=info.max_pixels)
     options = {**_CUT, "t": str(float(asked.seconds)), "vf": f"scale=-2:{lines}:flags=area"}
     written = Output(file_url(clip), (f"0:{info.video.index}",), options)
-    with child(asked.ffmpeg, [read], [written], flags=("-y",), grows=clip, patience=_PATIENCE, tied=True) as running:
+    with child(asked.ffmpeg, [read], [written], flags=("-y",), grows=clip, patience=SILENCE_S, tied=True) as running:
         status, said = running.finish()
     if status:
         raise failure(f"make {asked.clip} {lines} lines high", status=status, lines=said)
