@@ -57,7 +57,7 @@ def _made(sampler: Sampler, count: int, side: int) -> Moving:
         layers=layers,
         generator=sampler.generator,
         bend=draw.random() < 0.3,
-        shutter=draw.uniform(0.05, 0.25) if draw.random() < 0.15 else 0.0,
+        shutter=draw.uniform(0.05, 0.25) if draw.random() < 0.1 else 0.0,
         captions=letters,
     )
 

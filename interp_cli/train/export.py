@@ -45,6 +45,7 @@ def _card(recipe: Recipe, entry: WeightsEntry, network: IFNet, *, spent: str, sh
     more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
     frames = sum(len(shot.frames) for shot in shots)
     score = entry.scores.get("held_out_rgb_psnr_db")
+    options = {k: v for k, v in json.loads(recipe.to_json()).items() if k not in ("data", "val", "out")}
     told = (
         "none were held out (`--val`)"
         if score is None
@@ -62,10 +63,10 @@ def _card(recipe: Recipe, entry: WeightsEntry, network: IFNet, *, spent: str, sh
 
 **Data.** {len(shots)} shots, {frames} frames, of {", ".join(sources[:_NAMED])}{more}.
 
-**Training.** {spent}. Everything that decided it:
+**Training.** {spent}. Options:
 
-```json
-{json.dumps(json.loads(recipe.to_json()), indent=2)}
+```text
+{json.dumps(options)}
 ```
 
 **Scores.** {told[0].upper()}{told[1:]}. `vfi eval CLIPS -m {entry.file}` measures what ships.
