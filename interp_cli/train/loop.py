@@ -43,8 +43,7 @@ def train(
     StoppedError, and, once the checkpoint was written, InterruptedBySignal when `stop` asks for the end.
     """
     begin, stop = begin or Beginning(), stop or Stop()
-    begun = Run(recipe)
-    begun.begin(begin)  # what cannot be meant is refused before anything is read
+    Run(recipe).begin(begin)  # what cannot be meant is refused before anything is read
     held_out = _load(recipe.val, recipe, note)
     shots = _load(recipe.data, recipe, note)
     if {(s.source, s.steps) for s in shots} & {(s.source, s.steps) for s in held_out}:
