@@ -115,7 +115,9 @@ def test_init_takes_what_fits_and_says_what_does_not(
     other = TINY.from_dict({**TINY.to_dict(), "refine": 6})
     torch.manual_seed(3)
     start = IFNet(other)
-    weights.save(tmp_path / "start.safetensors", start, name="start", licence="x", origin="x", scores={})
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "NETWORK", "ifnet-0")  # of an older vfi, whose weights -m refuses
+        weights.save(tmp_path / "start.safetensors", start, name="start", licence="x", origin="x", scores={})
     out = tmp_path / "next.safetensors"
     words = ["--init", str(tmp_path / "start.safetensors"), "--rate", "1e-9", "--steps", "1"]
     assert vfi_train("--data", clips, "--out", out, *words, *SHORT, "--no-teacher") == 0
