@@ -14,6 +14,7 @@ import click
 
 import interp_cli
 from interp_cli.cli import settings
+from interp_cli.cli.bench_command import bench_command
 from interp_cli.cli.completion import completion
 from interp_cli.cli.convert import resume, slowmo, upsample
 from interp_cli.cli.eval_command import eval_command
@@ -77,7 +78,19 @@ def vfi() -> None:
     """
 
 
-for _command in (upsample, slowmo, resume, frames, probe, eval_command, train, doctor, weights, completion):
+for _command in (
+    upsample,
+    slowmo,
+    resume,
+    frames,
+    probe,
+    eval_command,
+    bench_command,
+    train,
+    doctor,
+    weights,
+    completion,
+):
     vfi.add_command(_command)
 
 
