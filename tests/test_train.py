@@ -102,11 +102,12 @@ def test_videos_and_packed_shots_are_found_in_folders_and_what_is_neither_is_sai
     (shots / "empty.mp4").write_bytes(b"")
     (shots / "list.npy").write_bytes(b"no array")
     np.save(shots / "flat.npy", np.zeros((4, 8, 8), np.uint8))
+    np.save(shots / "small.npy", np.zeros((4, 24, 48, 3), np.uint8))
     found = load_shots((str(shots), str(shots / "slide.npy")), short_side=48, frames=7, note=print)
     assert [s.source for s in found] == ["cut.npy", "cut.npy", "moving.mp4", "slide.npy", "slide.npy"]
     assert found[2].frames.shape == (7, 48, 80, 3)
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 3 and all(line.startswith("left out: ") for line in said)
+    assert len(said) == 4 and all(line.startswith("left out: ") for line in said)
 
 
 def test_decoded_shots_are_the_frames_that_ffmpeg_shows(tmp_path: Path) -> None:

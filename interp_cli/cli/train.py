@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from interp_cli.cli import shared
-from interp_cli.cli.grammar import DEVICE, Session, VfiCommand, option
+from interp_cli.cli.grammar import DEVICE, Session, VfiCommand, option, together
 from interp_cli.cli.weights import facts_of
 from interp_cli.errors import OutputError, UsageError, WeightsError, printable
 from interp_cli.options import Precision
@@ -67,167 +67,110 @@ def _gap(text: str) -> tuple[int, float]:
     return value
 
 
+_data_options = together(
+    option(
+        "--data", section=_DATA, multiple=True, type=click.Path(), metavar="PATH...",
+        help="Videos, packed shots (.npy: frames, height, width, 3; RGB, 8 bits), and folders of either. They are cut "
+        "where the picture cuts.",
+    ),
+    option(
+        "--val", section=_DATA, multiple=True, type=click.Path(), metavar="PATH...",
+        help="The same, never trained on: scored at the start, at checkpoints and at the end.",
+    ),
+    option(
+        "--short-side", section=_DATA, type=click.IntRange(32), default=360, show_default=True, metavar="PX",
+        help="Make larger videos smaller.",
+    ),
+    option(
+        "--frames", section=_DATA, type=click.IntRange(0), default=90, show_default=True, metavar="N",
+        help="Frames taken from the beginning of each video; 0: all. They stay in memory.",
+    ),
+    option(
+        "--gaps", section=_DATA, multiple=True, metavar="N[:WEIGHT]...",
+        help="Frames from the first to the last of a triplet, and how often; without weights all as often.  [default: "
+        "2:0.76 3:0.06 4:0.12 6:0.03 8:0.03]",
+    ),
+    option(
+        "--synthetic", section=_DATA, type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="SHARE",
+        help="Share of each batch with made motion, which is known exactly.",
+    ),
+)  # fmt: skip
+
+_result_options = together(
+    option(
+        "--out", section=_RESULT, type=click.Path(), metavar="FILE",
+        help="The weights, NAME.safetensors. NAME.ckpt (checkpoint), NAME.jsonl (log) and NAME.md (card) stand beside "
+        "them.  [default with --resume: beside the checkpoint]",
+    ),
+    option(
+        "--minutes", section=_RESULT, type=click.FloatRange(0, min_open=True), metavar="M",
+        help="End after so long, all parts of a resumed run together; reading the data does not count.",
+    ),
+    option(
+        "--steps", section=_RESULT, type=click.IntRange(1), metavar="N",
+        help="End after so many steps, in place of --minutes.",
+    ),
+    option(
+        "--resume", section=_RESULT, type=click.Path(path_type=Path), metavar="CKPT",
+        help="Go on from a checkpoint, with its options where none are given here.",
+    ),
+    option(
+        "--init", section=_RESULT, metavar="NAME|FILE",
+        help="Begin with the weights of another network or checkpoint, as far as they fit; the rest begins anew.",
+    ),
+    option("--licence", section=_RESULT, metavar="TEXT", default="unknown", show_default=True, help="Of the weights."),
+    shared.overwrite_option,
+)  # fmt: skip
+
+_recipe_options = together(
+    option(
+        "--preset", section=_RECIPE, metavar="fast|base", default="fast", show_default=True,
+        help="Sizes of the network.",
+    ),
+    option(
+        "--rate", section=_RECIPE, type=click.FloatRange(0, 1, min_open=True), default=1e-3, show_default=True,
+        metavar="X",
+        help="Highest learning rate, reached after 100 steps and then falling to a hundredth as half a cosine.",
+    ),
+    option(
+        "--crops", section=_RECIPE, multiple=True, metavar="SIDExBATCH...",
+        help="Side in px, a multiple of 32, and samples of a batch; several take turns.  [default: 128x16 192x7]",
+    ),
+    option(
+        "--teacher/--no-teacher", section=_RECIPE, default=True, show_default=True,
+        help="Distil from a teacher that sees the true frame.",
+    ),
+    option(
+        "--flow", section=_RECIPE, nargs=2, type=click.FloatRange(0), default=(0.02, 0.0005), show_default=True,
+        metavar="FIRST LAST", help="Weight of the known flow of made motion, from beginning to end.",
+    ),
+    option(
+        "--seed", section=_RECIPE, type=click.IntRange(0), default=1, show_default=True, metavar="N",
+        help="Of all chance.",
+    ),
+)  # fmt: skip
+
+_where_options = together(
+    option(
+        "--device", section=_WHERE, type=DEVICE, default="auto", show_default=True, envvar="VFI_DEVICE",
+        metavar="auto|cpu|cuda[:N]|mps", help="Where it runs.",
+    ),
+    option(
+        "--precision", section=_WHERE, type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
+        help="Arithmetic of convolutions; auto: bf16 on CUDA and on a CPU made for it, else fp32.",
+    ),
+    option(
+        "--workers", section=_WHERE, type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+        help="Processes of one thread each that share every batch: on a CPU as many as it has cores are fastest.",
+    ),
+)  # fmt: skip
+
+
 @click.command(cls=_Several)
-@option(
-    "--data",
-    section=_DATA,
-    multiple=True,
-    type=click.Path(),
-    metavar="PATH...",
-    help="Videos, packed shots (.npy: frames, height, width, 3; RGB, 8 bits), and folders of either. They are cut "
-    "where the picture cuts.",
-)
-@option(
-    "--val",
-    section=_DATA,
-    multiple=True,
-    type=click.Path(),
-    metavar="PATH...",
-    help="The same, never trained on: scored at the start, at checkpoints and at the end.",
-)
-@option(
-    "--short-side",
-    section=_DATA,
-    type=click.IntRange(32),
-    default=360,
-    show_default=True,
-    metavar="PX",
-    help="Make larger videos smaller.",
-)
-@option(
-    "--frames",
-    section=_DATA,
-    type=click.IntRange(0),
-    default=90,
-    show_default=True,
-    metavar="N",
-    help="Frames taken from the beginning of each video; 0: all. They stay in memory.",
-)
-@option(
-    "--gaps",
-    section=_DATA,
-    multiple=True,
-    metavar="N[:WEIGHT]...",
-    help="Frames from the first to the last of a triplet, and how often; without weights all as often.  [default: "
-    "2:0.76 3:0.06 4:0.12 6:0.03 8:0.03]",
-)
-@option(
-    "--synthetic",
-    section=_DATA,
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    metavar="SHARE",
-    help="Share of each batch with made motion, which is known exactly.",
-)
-@option(
-    "--out",
-    section=_RESULT,
-    type=click.Path(),
-    metavar="FILE",
-    help="The weights, NAME.safetensors. NAME.ckpt (checkpoint), NAME.jsonl (log) and NAME.md (card) stand beside "
-    "them.  [default with --resume: beside the checkpoint]",
-)
-@option(
-    "--minutes",
-    section=_RESULT,
-    type=click.FloatRange(0, min_open=True),
-    metavar="M",
-    help="End after so long, all parts of a resumed run together; reading the data does not count.",
-)
-@option(
-    "--steps",
-    section=_RESULT,
-    type=click.IntRange(1),
-    metavar="N",
-    help="End after so many steps, in place of --minutes.",
-)
-@option(
-    "--resume",
-    section=_RESULT,
-    type=click.Path(path_type=Path),
-    metavar="CKPT",
-    help="Go on from a checkpoint, with its options where none are given here.",
-)
-@option(
-    "--init",
-    section=_RESULT,
-    metavar="NAME|FILE",
-    help="Begin with the weights of another network or checkpoint, as far as they fit; the rest begins anew.",
-)
-@option("--licence", section=_RESULT, metavar="TEXT", default="unknown", show_default=True, help="Of the weights.")
-@shared.overwrite_option
-@option(
-    "--preset",
-    section=_RECIPE,
-    metavar="fast|base",
-    default="fast",
-    show_default=True,
-    help="Sizes of the network.",
-)
-@option(
-    "--rate",
-    section=_RECIPE,
-    type=click.FloatRange(0, 1, min_open=True),
-    default=1e-3,
-    show_default=True,
-    metavar="X",
-    help="Highest learning rate, reached after 100 steps and then falling to a hundredth as half a cosine.",
-)
-@option(
-    "--crops",
-    section=_RECIPE,
-    multiple=True,
-    metavar="SIDExBATCH...",
-    help="Side in px, a multiple of 32, and samples of a batch; several take turns.  [default: 128x16 192x7]",
-)
-@option(
-    "--teacher/--no-teacher",
-    section=_RECIPE,
-    default=True,
-    show_default=True,
-    help="Distil from a teacher that sees the true frame.",
-)
-@option(
-    "--flow",
-    section=_RECIPE,
-    nargs=2,
-    type=click.FloatRange(0),
-    default=(0.02, 0.0005),
-    show_default=True,
-    metavar="FIRST LAST",
-    help="Weight of the known flow of made motion, from beginning to end.",
-)
-@option(
-    "--seed", section=_RECIPE, type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Of all chance."
-)
-@option(
-    "--device",
-    section=_WHERE,
-    type=DEVICE,
-    default="auto",
-    show_default=True,
-    envvar="VFI_DEVICE",
-    metavar="auto|cpu|cuda[:N]|mps",
-    help="Where it runs.",
-)
-@option(
-    "--precision",
-    section=_WHERE,
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic of convolutions; auto: bf16 on CUDA and on a CPU made for it, else fp32.",
-)
-@option(
-    "--workers",
-    section=_WHERE,
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Processes of one thread each that share every batch: on a CPU as many as it has cores are fastest.",
-)
+@_data_options
+@_result_options
+@_recipe_options
+@_where_options
 @shared.quiet_option
 @shared.json_option
 @shared.verbose_option
@@ -244,7 +187,7 @@ def train(ctx: click.Context, /, **values: Any) -> None:
       vfi train --resume own.ckpt
       vfi train --resume own.ckpt --minutes 60 -y
       vfi train --data a.mp4 b.mp4 --out big.safetensors --preset base --init fast --steps 2000 --gaps 2 4 8
-    """  # fmt: skip
+    """
     from interp_cli.train.loop import train as run
     from interp_cli.train.run import Beginning
 

@@ -3,13 +3,12 @@
 import random
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from interp_cli.errors import InputError
 from interp_cli.train.augment import photometry, resized, scale_of, spoilt, turned
-from interp_cli.train.shots import COARSE, Shot
+from interp_cli.train.shots import COARSE, Shot, difference
 
 MOVING = 1.5  # mean absolute difference of I0 and I1, code values: from here on a crop counts as moving
 TRIES = 6
@@ -118,5 +117,4 @@ class Sampler:
 def _moved(shot: Shot, first: int, gap: int, square: tuple[int, int, int]) -> float:
     """Mean absolute difference of the two ends within `square` (y, x, side; px), code values."""
     y, x, side = (-(-value // COARSE) for value in square)
-    a, b = (shot.coarse[n, y : y + side, x : x + side] for n in (first, first + gap))
-    return float(np.abs(a - b).mean())
+    return difference(*(shot.coarse[n, y : y + side, x : x + side] for n in (first, first + gap)))

@@ -43,10 +43,11 @@ def train(
     StoppedError, and, once the checkpoint was written, InterruptedBySignal when `stop` asks for the end.
     """
     begin, stop = begin or Beginning(), stop or Stop()
-    begun = Run(recipe)
-    begun.begin(begin)  # what cannot be meant is refused before anything is read
+    Run(recipe).begin(begin)  # what cannot be meant is refused before anything is read
     held_out = _load(recipe.val, recipe, note)
     shots = _load(recipe.data, recipe, note)
+    if {(s.source, s.steps) for s in shots} & {(s.source, s.steps) for s in held_out}:
+        note("some of --val is trained on too: its scores say little")
     Sampler(shots, gaps=recipe.gaps, device=torch.device("cpu")).check(recipe.crops)
     try:
         recipe.log.parent.mkdir(parents=True, exist_ok=True)

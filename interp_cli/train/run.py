@@ -83,7 +83,7 @@ class Run:
             self.step, self.samples, self.minutes = state["step"], state["samples"], state["minutes"]
             self._checked = self.step
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise WeightsError(f"{path} cannot go on in this vfi: take its weights with --init ({error})") from error
+            raise WeightsError(f"{path} is of another network than this vfi's: take its weights with --init") from error
         return bool(state.get("shots") == self.shots)
 
     def save(self) -> None:
@@ -216,5 +216,5 @@ def recipe_of(checkpoint: Path) -> Recipe:
         return Recipe.from_json(read_checkpoint(checkpoint)["recipe"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise WeightsError(
-            f"{checkpoint} is not a checkpoint of this vfi's training ({error}): take its weights with --init"
+            f"{checkpoint} was not made by this vfi's training: take its weights with --init, or import them"
         ) from error

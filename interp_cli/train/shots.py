@@ -32,6 +32,7 @@ from interp_cli.options import EngineOptions, InputLimits
 from interp_cli.quality.frames import VIDEO_SUFFIXES
 
 FEWEST = 3  # frames: a triplet
+SMALLEST = 32  # px: no network takes less
 COARSE = 4  # px: pitch of the copy that motion is looked up in
 _MOST_AT_ONCE = 8  # videos
 
@@ -45,14 +46,14 @@ class Shot:
 
     frames: Tensor
     steps: tuple[float, ...]  # T - 1 values, code values
-    coarse: NDArray[np.int16]  # every COARSE-th pixel of the frames, always in the main memory
+    coarse: Frames  # every COARSE-th pixel of the frames, always in the main memory
     source: str  # the file's name
 
     @classmethod
     def of(cls, frames: Frames, source: str) -> Shot:
         """The shot that `frames` (T, H, W, 3) are."""
-        coarse = frames[:, ::COARSE, ::COARSE].astype(np.int16)
-        steps = tuple(float(np.abs(b - a)[::2, ::2].mean()) for a, b in pairwise(coarse))
+        coarse = frames[:, ::COARSE, ::COARSE].copy()
+        steps = tuple(difference(a[::2, ::2], b[::2, ::2]) for a, b in pairwise(coarse))
         return cls(torch.from_numpy(frames), steps, coarse, source)
 
     def usable(self, first: int, last: int) -> bool:
@@ -80,6 +81,8 @@ def load_shots(paths: tuple[str, ...], *, short_side: int, frames: int, note: No
             )  # fmt: skip
         except (InputError, FfmpegError) as error:
             return str(error)
+        if min(whole.shape[1:3]) < SMALLEST:
+            return f"{file} is smaller than {SMALLEST} px"
         shots = [Shot.of(whole[part.start : part.stop], file.name) for part in cut(whole) if len(part) >= FEWEST]
         return shots or f"{file} has no {FEWEST} frames without a cut"
 
@@ -96,6 +99,11 @@ def load_shots(paths: tuple[str, ...], *, short_side: int, frames: int, note: No
     if not shots:
         raise InputError(f"nothing to train on in {', '.join(paths)}: give videos of moving pictures, or .npy shots")
     return shots
+
+
+def difference(a: Frames, b: Frames) -> float:
+    """Mean absolute difference, code values."""
+    return float(np.abs(a.astype(np.int16) - b).mean())
 
 
 def digest(shots: list[Shot]) -> str:
