@@ -1,10 +1,12 @@
 """What the tests share: every ffmpeg there is, small clips made once per session, and no child left behind."""
 
 import hashlib
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import pytest
@@ -14,10 +16,12 @@ from formats_table import Row, table
 from whole_files import use_network
 
 from interp_cli.errors import MissingToolError
+from interp_cli.media.children import log_children
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 
 WHEEL = imageio_ffmpeg.get_ffmpeg_exe()
-
+# Where a test does not ask for every ffmpeg, all machines use the same; `VFI_FFMPEG=... pytest` tries another.
+os.environ.setdefault("VFI_FFMPEG", WHEEL)
 
 _proved = pytest.StashKey[list[Row]]()
 
@@ -28,6 +32,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_proved] = []
+
+
+def chosen(cases: Iterable[Any], *, always: Collection[Any] = (), once: Collection[Any] = ()) -> list[Any]:
+    """`cases` as parameters (a tuple is several): by default `always` run, `once` with one ffmpeg, all others never."""
+
+    def mark(case: Any) -> tuple[pytest.MarkDecorator, ...]:
+        return () if case in always else (pytest.mark.once,) if case in once else (pytest.mark.slow,)
+
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=mark(case)) for case in cases]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """What is marked `once` runs by default with the wheel's ffmpeg; with any other it is slow."""
+    for item in items:
+        program = getattr(item, "callspec", None) and item.callspec.params.get("ffmpeg")
+        if program and program[0] != "wheel" and item.get_closest_marker("once"):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -126,12 +148,23 @@ def plain_mp4(make_clip: MakeClip) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def no_log_goes_on() -> Iterator[None]:
+    """Every test: what `-v` of one test has switched on is off for the next."""
+    yield
+    log_children()
+
+
+@pytest.fixture(autouse=True)
 def no_ffmpeg_is_left() -> Iterator[None]:
     """Every test: no ffmpeg child of ours is alive afterwards (looked up in /proc, so on Linux only)."""
     yield
     alive = []
     for listing in Path("/proc/self/task").glob("*/children"):
-        for pid in listing.read_text().split():
+        try:
+            children = listing.read_text().split()
+        except FileNotFoundError:  # the thread has ended meanwhile
+            continue
+        for pid in children:
             name = Path(f"/proc/{pid}/comm")
             if name.exists() and name.read_text().startswith("ffmpeg"):
                 alive.append(pid)

@@ -48,6 +48,7 @@ class Interpolator:
             raise UsageError(f"--batch {options.batch} is not possible; give auto or a number from 1")
         self.options, self.hold_still = options, hold_still
         self.mode = choose_mode(options.mode, any_t=network.limits.any_t)
+        self._bends = self.mode is Mode.DIRECT and network.limits.halfway
         self.cuts: list[int] = []
         self.scores: dict[int, float] = {}
         self.repeated: set[int] = set()
@@ -143,7 +144,8 @@ class Interpolator:
             t = nearest(t)
         self._maker.batch_for(left.planes)
         self.made += 1
-        return Job(left, right, t, target.pts, window.overlay(drawing))
+        sides = window.beside(drawing) if self._bends else (None, None)
+        return Job(left, right, t, target.pts, window.overlay(drawing), *sides)
 
     def _hold(self, window: Window, number: int, left: Source, right: Source) -> bool:
         return window.is_cut(number) or (self.hold_still and window.repeats(number, left, right))

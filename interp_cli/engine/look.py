@@ -51,17 +51,18 @@ class Sight:
     def back(self) -> int:
         """Frames before."""
         drawings = self.repeats * RepeatDetector.LOOKBACK + self.cuts * CutDetector.LOOKBACK
-        return max(drawings, self.overlays * Overlays.LOOKBACK)
+        return max(drawings, self.overlays * Overlays.LOOKBACK, self.used)
 
     @property
     def used(self) -> int:
-        """Frames before that may be made use of: a drawing may have begun there."""
-        return self.repeats * (LONGEST - 1)
+        """Frames before that may be made use of: a drawing may have begun there, and motion comes from before it."""
+        return self.repeats * (LONGEST - 1) + 1
 
     @property
     def ahead(self) -> int:
-        """Frames after."""
-        return self.repeats * RepeatDetector.LOOKAHEAD + self.cuts * CutDetector.LOOKAHEAD
+        """Frames after: the next drawing, where motion goes on, is decided on like the one before it."""
+        drawings = self.repeats * RepeatDetector.LOOKAHEAD + self.cuts * CutDetector.LOOKAHEAD
+        return drawings + (LONGEST if self.repeats else 1)
 
     def look(self, planes: Planes) -> Look:
         """What is to be remembered of a frame."""

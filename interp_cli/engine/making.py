@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from interp_cli.engine import planes as on_device
 from interp_cli.engine import tiles
 from interp_cli.engine.alpha import unweighted, weighted
+from interp_cli.engine.bend import Motions, acceleration, bent
 from interp_cli.engine.doubt import second_thoughts
 from interp_cli.engine.levels import last_use, levels
 from interp_cli.engine.overlay import Overlay
@@ -23,7 +24,7 @@ from interp_cli.engine.still import hold_overlays, hold_still
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
 from interp_cli.media.types import Color, Planes
-from interp_cli.model.network import Features, Network, Synthesis, lowered
+from interp_cli.model.network import MOTION_PITCH, Features, Network, Synthesis, lowered
 from interp_cli.options import Scale, Tta
 
 Item = TypeVar("Item")
@@ -48,6 +49,7 @@ class Source:
     frames: Frames | None = None  # as seen: see engine/alpha.py
     fine: Tensor | None = None  # `frames` with samples between their pixels, to warp from
     features: dict[Flip, Features] = field(default_factory=dict)
+    motion: tuple[Source, Tensor] | None = None  # to the frame after it: see `Network.halfway`
 
     @property
     def size(self) -> tuple[int, int]:
@@ -58,14 +60,23 @@ class Source:
 
     def forget(self) -> None:
         """Let go of what is computed of the frame; the frame itself stays."""
-        self.features, self.fine = {}, None
+        self.features, self.fine, self.motion = {}, None, None
+
+
+class Neighbour(NamedTuple):
+    """The pair before or after another one."""
+
+    left: Source
+    right: Source
+    span: float  # its time, in that of the other pair
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One frame to make: between `left` and `right` at `t` in (0, 1), to be shown at `pts` (ticks).
 
-    `overlay` says where something stands still before what moves.
+    `overlay` says where something stands still before what moves. `before` and `after` are the pairs on either side, as
+    far as the motion goes on there.
     """
 
     left: Source
@@ -73,6 +84,8 @@ class Job:
     t: Fraction
     pts: int
     overlay: Overlay | None = None
+    before: Neighbour | None = None
+    after: Neighbour | None = None
 
 
 class Pair(NamedTuple):
@@ -83,6 +96,13 @@ class Pair(NamedTuple):
     t: Fraction
     pts: tuple[int, ...]  # ticks at which the frame is shown; none if others are only made from it
     overlay: Overlay | None
+    before: Neighbour | None = None
+    after: Neighbour | None = None
+
+    @property
+    def neighbours(self) -> list[Neighbour]:
+        """The pairs beside it that are known."""
+        return [side for side in (self.before, self.after) if side is not None]
 
 
 class Maker:
@@ -124,13 +144,14 @@ class Maker:
 
     def direct(self, jobs: Sequence[Job], color: Color) -> Iterator[Planes]:
         """The frames of `jobs`, in order, each asked of the network at its own t."""
-        for _, shown in self._made([Pair(job.left, job.right, job.t, (job.pts,), job.overlay) for job in jobs], color):
+        pairs = [Pair(j.left, j.right, j.t, (j.pts,), j.overlay, j.before, j.after) for j in jobs]
+        for _, shown in self._made(pairs, color):
             yield from shown
 
     def bisect(self, jobs: Sequence[Job], color: Color) -> list[Planes]:
         """The frames of `jobs`, in order: all pairs' halves in one call, then all their quarters, and so on.
 
-        Made frames stay unrounded on the device as long as a finer level looks at them.
+        Made frames stay unrounded on the device as long as a finer level looks at them. Motion is taken as uniform.
         """
         times: dict[tuple[Source, Source], list[Fraction]] = {}
         overlays = {(job.left, job.right): job.overlay for job in jobs}
@@ -207,15 +228,22 @@ class Maker:
 
     def _side_by_side(self, pairs: Sequence[Pair], color: Color) -> list[tuple[Frames, list[Planes]]]:
         """Features of every source frame once, then the frames, each step dealt out to the workers."""
-        sources = list(dict.fromkeys(source for pair in pairs for source in (pair.left, pair.right)))
+        whole, moves = self.way.tiles == 1, self.way.tiles == 1 and self.network.limits.halfway
+        ends = [(pair.left, pair.right) for pair in pairs]
+        if moves:
+            ends += [(side.left, side.right) for pair in pairs for side in pair.neighbours]
+        ends = list(dict.fromkeys(ends))
+        sources = list(dict.fromkeys(source for end in ends for source in end))
         for source in sources:
             if source.frames is not None:
                 source.frames = source.frames.on(self.way.device)
             elif source.planes is not None:
                 source.frames = weighted(on_device.upload([source.planes], self.way.device))
-        for flip in self.flips if self.way.tiles == 1 else ():
+        for flip in self.flips if whole else ():
             new = [source for source in sources if flip not in source.features]
             self._deal(lambda some, flip=flip: self._encode(some, flip, color), new)  # type: ignore[misc]
+        if moves:
+            self._deal(self._move, [end for end in ends if end[0].motion is None or end[0].motion[0] is not end[1]])
         return [one for made in self._deal(lambda some: self._batch(some, color), pairs) for one in made]
 
     def _deal(self, work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> list[Made]:
@@ -249,6 +277,15 @@ class Maker:
             self._refine(source)
             source.features[flip] = tuple(f[k : k + 1] for f in features) if len(sources) > 1 else features
 
+    @torch.inference_mode()
+    def _move(self, ends: Sequence[tuple[Source, Source]]) -> None:
+        """The motion of pairs of sources."""
+        f0, f1 = (_together([source.features[()] for source in end]) for end in zip(*ends, strict=True))
+        with self._precision():
+            motion = self.network.halfway(f0, f1)
+        for k, (left, right) in enumerate(ends):
+            left.motion = right, motion[k : k + 1]
+
     def _input(self, sources: Sequence[Source], flip: Flip, color: Color) -> Tensor:
         """What the network sees of `sources`, mirrored by `flip`, padded."""
         frames = [_frames(source) for source in sources]
@@ -274,8 +311,10 @@ class Maker:
                 s = tiles.synthesise(self.network, I0, I1, t, parts=self.way.tiles)
         else:
             f0, f1 = (_together([source.features[flip] for source in end]) for end in ends)
+            known = [pair.left.motion for pair in pairs] if flip == () and not back else []
+            motion = [motion for _, motion in filter(None, known)]
             with self._precision():
-                s = self.network.synthesise(f0, f1, t)
+                s = self.network.synthesise(f0, f1, t, *([torch.cat(motion)] if motion else []))
         return Synthesis(s.F_t1, s.F_t0, 1 - s.M, s.R) if back else s
 
     def _composed(self, pairs: Sequence[Pair], s: Synthesis, color: Color, scale: int) -> list[Frames]:
@@ -284,16 +323,23 @@ class Maker:
         out = []
         for n in range(0, len(pairs), size):
             some, part = pairs[n : n + size], _part(s, n, size)
+            t = torch.tensor([float(pair.t) for pair in some])
             frames0 = on_device.stack([_frames(pair.left) for pair in some])
             frames1 = on_device.stack([_frames(pair.right) for pair in some])
             fine = _fine(some)
             sampling = self.network.limits.sampling
             apart: list[Tensor] | None = [] if self.still else None
             made = on_device.compose(
-                frames0, frames1, part, color=color, scale=scale, sampling=sampling, fine=fine, apart=apart
+                frames0,
+                frames1,
+                _bent(part, some, t),
+                color=color,
+                scale=scale,
+                sampling=sampling,
+                fine=fine,
+                apart=apart,
             )
             if apart:
-                t = torch.tensor([float(pair.t) for pair in some])
                 made = second_thoughts(made, apart[0], frames0, frames1, part, t=t, scale=scale, fine=fine)
                 made = hold_still(made, frames0, frames1, part, t=t, scale=scale)
                 masks = [None if pair.overlay is None else pair.overlay.mask for pair in some]
@@ -318,6 +364,35 @@ def _frames(source: Source) -> Frames:
     if source.frames is None:
         raise RuntimeError("a frame was composed before it was uploaded")
     return source.frames
+
+
+def _bent(s: Synthesis, pairs: Sequence[Pair], t: Tensor) -> Synthesis:
+    """`s` along curved ways, where the motion of the pairs beside it is known."""
+    changes = [_acceleration(pair) for pair in pairs]
+    known = next((change for change in changes if change is not None), None)
+    if known is None:
+        return s
+    return bent(s, torch.cat([torch.zeros_like(known) if change is None else change for change in changes]), t)
+
+
+def _acceleration(pair: Pair) -> Tensor | None:
+    own = _velocity(pair.left, pair.right)
+    if own is None:
+        return None
+
+    def of(side: Neighbour | None) -> tuple[Tensor, float] | None:
+        velocity = None if side is None else _velocity(side.left, side.right)
+        return None if velocity is None or side is None else (velocity, side.span)
+
+    return acceleration(Motions(own, of(pair.before), of(pair.after)))
+
+
+def _velocity(left: Source, right: Source) -> Tensor | None:
+    """Px of the network's input from one frame to the other, in the middle between them."""
+    if left.motion is None or left.motion[0] is not right:
+        return None
+    flow = left.motion[1]
+    return (flow[:, 2:] - flow[:, :2]) * MOTION_PITCH
 
 
 def _fine(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor] | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from fractions import Fraction
 
 from interp_cli.engine.look import Look, Sight
-from interp_cli.engine.making import Source
+from interp_cli.engine.making import Neighbour, Source
 from interp_cli.engine.overlay import Overlay, Overlays
 from interp_cli.engine.repeats import RepeatDetector
 from interp_cli.engine.scenes import CutDetector
@@ -43,7 +43,8 @@ class Window:
         self._held: dict[int, Source] = {}
         self._pts: dict[int, int] = {}
         self._same: dict[int, bool] = {}
-        self._drawing = range(0)  # that was asked for last
+        self._drawing = self._previous = range(0)  # that were asked for last
+        self._beside: tuple[int, tuple[Neighbour | None, Neighbour | None]] = (-1, (None, None))
         self._wanted: int | None = None
         self._next_pair = 0
         self._ended = False
@@ -88,6 +89,7 @@ class Window:
         """
         if number in self._drawing:
             return self._drawing
+        self._previous = self._drawing
         self._drawing = self._look_for_drawing(number)
         for repeat in self._drawing[1:]:
             self._held.pop(repeat, None)
@@ -96,6 +98,29 @@ class Window:
     def overlay(self, drawing: range) -> Overlay | None:
         """Where something stands still before what moves, between `drawing` and the next one, which was read."""
         return None if self._overlays is None else self._overlays.between(drawing.stop - 1)
+
+    def beside(self, drawing: range) -> tuple[Neighbour | None, Neighbour | None]:
+        """The pairs before and after that of `drawing` and the next one, which was read; None where no motion goes on.
+
+        Reads ahead until it is certain how long the next drawing stands.
+        """
+        if drawing.start != self._beside[0]:
+            known = self._previous.stop == drawing.start
+            before = range(self._previous.start if known else drawing.start - 1, drawing.start)
+            after = self._look_for_drawing(drawing.stop) if self.at(drawing.stop + 1) else range(0)
+            span = self._pts[drawing.stop] - self._pts[drawing.start]
+            self._beside = drawing.start, (self._neighbour(before, span), self._neighbour(after, span))
+        return self._beside[1]
+
+    def _neighbour(self, drawing: range, span: int) -> Neighbour | None:
+        """`drawing` and the next one, beside a pair of `span` ticks; None across a cut, or if they are equal."""
+        left, right = self.at(drawing.start), self.at(drawing.stop)
+        if left is None or right is None or left.planes is None or right.planes is None:
+            return None
+        begin, end = self._pts[drawing.start], self._pts[drawing.stop]
+        if end <= begin or span <= 0 or self.is_cut(drawing.stop - 1) or same(left.planes, right.planes):
+            return None
+        return Neighbour(left, right, (end - begin) / span)
 
     def within(self, drawing: range, target: Target) -> Fraction:
         """The time of `target`, whose left frame is one of `drawing`, between that and the next drawing, in [0, 1)."""
@@ -111,7 +136,8 @@ class Window:
             self._next_pair = number
         self._wanted = number
         self._forget_before(number - self._sight.used)
-        self._forget_before(self.drawing(number).start)
+        drawing = self.drawing(number)
+        self._forget_before(min(drawing.start - 1, self._previous.start if self._previous else drawing.start))
 
     def _forget_before(self, number: int) -> None:
         if self._overlays is not None:

@@ -17,6 +17,8 @@ from interp_cli.model.refine import Refinement
 from interp_cli.model.replay import Replay
 from interp_cli.model.warp import warp
 
+MOTION_PITCH = 4  # px between the samples of a motion
+
 Features = tuple[Tensor, ...]
 """What `encode` keeps of a frame: tensors whose first dimension is the frame, opaque to the engine."""
 
@@ -32,6 +34,7 @@ class Limits:
     min_size: int  # px: smallest height and width
     any_t: bool  # False: only t = 1/2
     sampling: str = "bilinear"  # how compose samples luma: "bilinear" or "bicubic"
+    halfway: bool = False  # the flows at t = 1/2 may be asked for once, and serve all times of a pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,15 @@ class Network(Protocol):
         """Features of N frames."""
         ...
 
-    def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
-        """Flows, mask and residual of N pairs at times t (N,) in (0, 1)."""
+    def halfway(self, f0: Features, f1: Features) -> Tensor:
+        """Both flows of N pairs at t = 1/2, (N, 4, h, w) on a grid of `MOTION_PITCH` px, in steps of that grid.
+
+        Only asked if the limits say so.
+        """
+        ...
+
+    def synthesise(self, f0: Features, f1: Features, t: Tensor, halfway: Tensor | None = None) -> Synthesis:
+        """Flows, mask and residual of N pairs at times t (N,) in (0, 1); `halfway` if it was asked for before."""
         ...
 
 
@@ -152,7 +162,7 @@ class IFNet(nn.Module):
         self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
         self.replay = Replay()
         side = 2 ** len(sizes.align)
-        self.limits = Limits(multiple_of=side, min_size=side, any_t=True, sampling=sizes.sampling)
+        self.limits = Limits(multiple_of=side, min_size=side, any_t=True, sampling=sizes.sampling, halfway=not decoders)
         self.apply(_initialise)
         for module in self.modules():
             if isinstance(getattr(module, "head", None), nn.Conv2d) and not module.head.weight.is_meta:  # type: ignore[union-attr]
@@ -197,9 +207,16 @@ class IFNet(nn.Module):
                 flow = self.replay("near", partial(propagated, reach=NEAR), y0, y1, flow)
         return replace(e, flow=flow)
 
-    def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
-        """Flows, mask and residual of N pairs at times t (N,) in (0, 1)."""
-        return self.finish(f0, f1, t, self.estimates(f0, f1, t)[-1])
+    def halfway(self, f0: Features, f1: Features) -> Tensor:
+        """Both flows of N pairs at t = 1/2 and 1/4 of the size, (N, 4, H/4, W/4)."""
+        middle = torch.full((f0[0].shape[0],), 0.5, device=f0[0].device)
+        return self.estimates(f0, f1, middle)[-1].flow
+
+    def synthesise(self, f0: Features, f1: Features, t: Tensor, halfway: Tensor | None = None) -> Synthesis:
+        """Flows, mask and residual of N pairs at times t (N,) in (0, 1); `halfway` saves the levels up to 1/4."""
+        if halfway is None:
+            return self.finish(f0, f1, t, self.estimates(f0, f1, t)[-1])
+        return self.finish(f0, f1, t, replace(Estimate.at_rest(t, f0[1]), flow=retimed(halfway, t)))
 
     def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate) -> Synthesis:
         """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4)."""
@@ -214,6 +231,19 @@ class IFNet(nn.Module):
     def forward(self, I0: Tensor, I1: Tensor, t: Tensor) -> Tensor:
         """I_t (N, 3, H, W) of N pairs: encode, synthesise, compose."""
         return compose(I0, I1, self.synthesise(self.encode(I0), self.encode(I1), t), self.limits.sampling)
+
+
+def retimed(halfway: Tensor, t: Tensor) -> Tensor:
+    """The flows (N, 4, H, W) of uniform motion at times t (N,), from those at t = 1/2.
+
+    What is at x at time t was at x + (1/2 - t) * v in the middle, v being its own velocity: found in two steps.
+    """
+    late = t.view(-1, 1, 1, 1)
+    v = middle = halfway[:, 2:] - halfway[:, :2]
+    if bool((t != 0.5).any()):
+        for _ in range(2):
+            v = warp(middle, (0.5 - late) * v)
+    return torch.cat((-late * v, (1 - late) * v), 1)
 
 
 def compose(I0: Tensor, I1: Tensor, s: Synthesis, sampling: str = "bilinear") -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import MakeClip, Proved, tool
+from conftest import MakeClip, Proved, chosen, tool
 from whole_files import convert
 
 from interp_cli.errors import InputError
@@ -151,10 +151,11 @@ CASES: dict[str, tuple[Make, dict[str, Any]]] = {
     "y4m": (written("y4m", codec=("-pix_fmt", "yuv420p")), {}),
     "gif": (written("gif", codec=()), {}),
 }
-QUICK = {"sound late, mp4", "video late, ts", "edit list of a trimmed copy, mp4", "variable rate, mkv"}
+QUICK = {"video late, ts", "edit list of a trimmed copy, mp4"}
+WITH_ONE_FFMPEG = {"sound late, mp4", "variable rate, mkv"}
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CASES])
+@pytest.mark.parametrize("case", chosen(CASES, always=QUICK, once=WITH_ONE_FFMPEG))
 def test_every_source_frame_is_found_at_its_own_time(
     case: str, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg, proved: Proved
 ) -> None:
@@ -237,6 +238,7 @@ def heard_from(path: Path) -> Fraction:
 LOUD = {"flt": 0.02, "s16": 650.0}  # a sixth of the tone's height
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("case", "shift"), [("a time that repeats", "0.04"), ("a step back of one frame", "0.08")])
 def test_times_that_do_not_rise_are_mended_and_said(
     case: str, shift: str, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg, proved: Proved
