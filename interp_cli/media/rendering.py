@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from interp_cli.errors import MissingToolError, UsageError
-from interp_cli.media.conversion import exact_conversion, range_of
+from interp_cli.media.conversion import exact_conversion, range_of, scale_matrix
 from interp_cli.media.decode import raw_frame
 from interp_cli.media.exr import exr_of
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, child, failure, file_url, has_encoder, run
@@ -97,7 +97,11 @@ def choose_rendering(
         args=quality,
         description=f"{encoder}{shown}, {pix_fmt}, from lossless frames",
         size=turned_size(info.video),
-        color=replace(info.video.color, range=range_of(info.video, source)),
+        color=replace(
+            info.video.color,
+            range=range_of(info.video, source),
+            matrix=info.video.color.matrix or scale_matrix(info.video),  # before the picture is turned
+        ),
         sar=1 / info.video.sar if info.video.rotation in (90, 270) else info.video.sar,
         plays=plays,
         notes=tuple(notes),
