@@ -75,9 +75,11 @@ def conversion(
     info: MediaInfo, source: PixelFormat, pix_fmt: str, encoder: str
 ) -> tuple[tuple[str, ...], Color, tuple[str, ...]]:
     """(filters, colour labels of the output, what is lost) on the way from the source's format to the encoder's."""
-    color, notes, filters = info.video.color, [], []
+    color, notes = info.video.color, []
+    filters: list[str] = []
     target = PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)
     if source.family is Family.RGB and target.family is not Family.RGB:
+        filters += _white_of_yuv(source)
         filters.append("scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+full_chroma_inp")
         color = replace(_RGB_AS, transfer=color.transfer or _RGB_AS.transfer, primaries=color.primaries or "bt709")
         labels = f"color_primaries={color.primaries}:color_trc={color.transfer}"
@@ -104,6 +106,27 @@ def conversion(
     return tuple(filters), color, tuple(notes)
 
 
+_EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
+_WHITE = 255 << 8  # of 16-bit RGB, for swscale, on its way from and to YUV of "tv" range: measured with 5.1 and 9.0
+
+
+def _white_of_yuv(source: PixelFormat) -> tuple[str, ...]:
+    """Filters before swscale makes YUV of RGB `source`: without them, white of deep RGB comes out too bright."""
+    if source.depth == 8:
+        return ()
+    deep = f"gbr{'a' if source.alpha else ''}p16le"  # which shifts, so that white is all ones shifted
+    return (f"format={deep}", _times(_WHITE, source.peak << (16 - source.depth)))
+
+
+def _white_of_rgb(source: PixelFormat, range_: str) -> str:
+    """A filter after swscale made 16-bit RGB of YUV `source`: without it, white comes out too dark."""
+    return _times((1 << 16) - 1, _WHITE if range_ == "tv" else source.peak << (16 - source.depth))
+
+
+def _times(wanted: int, found: int) -> str:
+    return "lutrgb=" + ":".join(f"{channel}=val*{wanted}/{found}+0.5" for channel in "rgb")
+
+
 def _keeping(target: PixelFormat) -> str:
     if target.chroma_shift == (0, 0):
         return "which browsers, televisions and QuickTime may not show"
@@ -124,6 +147,47 @@ def padding(video: VideoStream, pix_fmt: str, encoder: str) -> tuple[int, int]:
 def scale_matrix(video: VideoStream) -> str:
     """The matrix of `video` as the scale filter calls it; where the file does not say, the one that players take."""
     return _SCALE_NAMES.get(video.color.matrix or "", "bt709" if video.height >= HD_LINES else "smpte170m")
+
+
+def range_of(video: VideoStream, source: PixelFormat) -> str:
+    """That of the frames: where the file does not say, YUV is "tv", as players take it, and gray is "pc"."""
+    if source.family is Family.YUV:
+        return video.color.range or "tv"
+    return "tv" if source.family is Family.GRAY and video.color.range == "tv" else "pc"
+
+
+def exact_conversion(info: MediaInfo, source: PixelFormat, pix_fmt: str, *, keep: bool = False) -> tuple[str, ...]:
+    """Filters to `pix_fmt` that read and write the right matrix and range, or `keep` both."""
+    if keep:
+        kept = range_of(info.video, source)
+        return (f"scale=in_range={kept}:out_range={kept}:{_EXACT}", f"format={pix_fmt}")
+    color, matrix = info.video.color, scale_matrix(info.video)
+    given = f"in_range={range_of(info.video, source)}"
+    if source.family is Family.YUV:
+        given = f"in_color_matrix={matrix}:{given}"
+    if pix_fmt.startswith("yuvj"):
+        wanted = "out_color_matrix=smpte170m:out_range=pc"
+    elif pix_fmt.startswith("yuv") and source.family is Family.RGB:
+        wanted = "out_color_matrix=bt709:out_range=tv"
+    elif pix_fmt.startswith("yuv") or (pix_fmt.startswith("gray") and source.family is not Family.GRAY):
+        wanted = f"out_color_matrix={matrix}:out_range={color.range or 'tv'}"
+    else:
+        wanted = "out_range=pc"
+    scaled = f"scale={given}:{wanted}:{_EXACT}"
+    if source.family is Family.YUV and pix_fmt.startswith(("rgb48", "rgba64")):
+        little = pix_fmt.replace("be", "le")
+        return (scaled, f"format={little}", _white_of_rgb(source, range_of(info.video, source)), f"format={pix_fmt}")
+    if source.family is Family.RGB and pix_fmt.startswith("yuv") and not pix_fmt.startswith("yuvj"):
+        return (*_white_of_yuv(source), scaled, f"format={pix_fmt}")
+    if given == "in_range=tv" and pix_fmt in ("gray", "gray16le", "gray16be") and wanted == "out_range=pc":
+        return (_stretched(source), f"scale=in_range=pc:{wanted}:{_EXACT}", f"format={pix_fmt}")
+    return (scaled, f"format={pix_fmt}")
+
+
+def _stretched(source: PixelFormat) -> str:
+    """A filter by which gray of "tv" range becomes full: swscale does not look at the range of gray."""
+    unit = 1 << (source.depth - 8)
+    return f"lut=c0=(val-{16 * unit})*{source.peak}/{219 * unit}+0.5"
 
 
 _OPTION_NAMES = {"gbr": "rgb"}, {"bt470m": "gamma22", "bt470bg": "gamma28"}  # where options are called otherwise

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from interp_cli.errors import MissingToolError, UsageError
-from interp_cli.media.conversion import scale_matrix
+from interp_cli.media.conversion import exact_conversion, range_of, scale_matrix
 from interp_cli.media.decode import raw_frame
 from interp_cli.media.exr import exr_of
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, child, failure, file_url, has_encoder, run
@@ -31,7 +31,6 @@ _ENCODERS: Final = {
     ".exr": "exr",  # vfi's own
     "gif": "gif", "apng": "apng", "yuv4mpegpipe": "wrapped_avframe",
 }  # fmt: skip
-_EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 _DITHER = "dither=bayer:bayer_scale=4"  # the same in every frame: what does not move does not flicker (docs/log.md)
 _HDR = frozenset({"smpte2084", "arib-std-b67"})
 PALETTE, PICTURES = "palette.png", "pictures"  # names in the work directory
@@ -85,6 +84,7 @@ def choose_rendering(
     source = working_format(info.video.pix_fmt)
     quality = _quality(encoder, options.crf, what)
     pix_fmt, notes = _target(encoder, source)
+    keep = encoder == "exr" or (encoder == "wrapped_avframe" and source.family is Family.GRAY)  # y4m has its own range
     if encoder == "libwebp" and info.video.sar != 1:
         shape = f"{info.video.sar.numerator}:{info.video.sar.denominator}"
         notes.append(f"pixels of {shape} become square, for webp has no place for their shape: choose png to keep it")
@@ -93,11 +93,15 @@ def choose_rendering(
         container=container,
         encoder=encoder,
         pix_fmt=pix_fmt,
-        filters=(*turning(info.video, source), *_conversion(info, source, pix_fmt, keep=encoder == "exr")),
+        filters=(*turning(info.video, source), *exact_conversion(info, source, pix_fmt, keep=keep)),
         args=quality,
         description=f"{encoder}{shown}, {pix_fmt}, from lossless frames",
         size=turned_size(info.video),
-        color=replace(info.video.color, range=_range(info, source)),
+        color=replace(
+            info.video.color,
+            range=range_of(info.video, source),
+            matrix=info.video.color.matrix or scale_matrix(info.video),  # before the picture is turned
+        ),
         sar=1 / info.video.sar if info.video.rotation in (90, 270) else info.video.sar,
         plays=plays,
         notes=tuple(notes),
@@ -159,33 +163,6 @@ def _y4m_format(source: PixelFormat) -> tuple[str, list[str]]:
     if name not in ("420", "422", "444", "411") or (name == "411" and bits):
         name = "444"
     return f"yuv{name}p{bits}", lost
-
-
-def _range(info: MediaInfo, source: PixelFormat) -> str:
-    """That of the frames: where the file does not say, YUV is "tv", as players take it, and gray is "pc"."""
-    if source.family is Family.YUV:
-        return info.video.color.range or "tv"
-    return "tv" if source.family is Family.GRAY and info.video.color.range == "tv" else "pc"
-
-
-def _conversion(info: MediaInfo, source: PixelFormat, pix_fmt: str, *, keep: bool = False) -> tuple[str, ...]:
-    """Filters to `pix_fmt` that read and write the right matrix and range, or `keep` both."""
-    if keep:
-        kept = _range(info, source)
-        return (f"scale=in_range={kept}:out_range={kept}:{_EXACT}", f"format={pix_fmt}")
-    color, matrix = info.video.color, scale_matrix(info.video)
-    given = f"in_range={_range(info, source)}"
-    if source.family is Family.YUV:
-        given = f"in_color_matrix={matrix}:{given}"
-    if pix_fmt.startswith("yuvj"):
-        wanted = "out_color_matrix=smpte170m:out_range=pc"
-    elif pix_fmt.startswith("yuv") and source.family is Family.RGB:
-        wanted = "out_color_matrix=bt709:out_range=tv"
-    elif pix_fmt.startswith("yuv") or (pix_fmt.startswith("gray") and source.family is not Family.GRAY):
-        wanted = f"out_color_matrix={matrix}:out_range={color.range or 'tv'}"
-    else:
-        wanted = "out_range=pc"
-    return (f"scale={given}:{wanted}:{_EXACT}", f"format={pix_fmt}")
 
 
 # ---- doing it

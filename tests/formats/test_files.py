@@ -278,6 +278,65 @@ def test_ten_bits_stay_ten_bits_in_png(tmp_path: Path, ffmpeg: Ffmpeg, blending:
     proved("Image sequences", "10 bits to png", "OpenCV", "256 steps of 10 bits are 256 values", ffmpeg=ffmpeg)
 
 
+def test_deep_yuv_becomes_rgb_without_losing_white(
+    tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
+) -> None:
+    """Left alone, ffmpeg makes white 65283 of 65535."""
+    luma = np.linspace(64, 940, 216).round().astype("<u2")
+    raw = np.tile(luma, (32, 1)).tobytes() + struct.pack("<H", 512) * (108 * 16 * 2)
+    layout = ("-f", "rawvideo", "-pixel_format", "yuv420p10le", "-video_size", "216x32", "-r", 10)
+    tool(
+        *layout,
+        "-i",
+        "-",
+        "-vf",
+        "setparams=range=tv:colorspace=bt709",
+        "-c:v",
+        "ffv1",
+        tmp_path / "c.mkv",
+        feed=raw * 2,
+    )
+    run(Job(input=str(tmp_path / "c.mkv"), output=str(tmp_path / "o%d.png"), rate="2x", ffmpeg=ffmpeg.path))
+    seen = stored(tmp_path / "o2.png") / 65535
+    assert np.abs(seen - ((luma - 64.0) / 876)[:, None]).max() < 1e-4 and seen.max() > 65534 / 65535
+    proved("Image sequences", "10-bit YUV to png", "arithmetic", "within 1/10000, white is white", ffmpeg=ffmpeg)
+
+
+def test_deep_pictures_become_yuv_without_gaining_white(
+    tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
+) -> None:
+    """Left alone, ffmpeg makes white 943 of 940."""
+    code = np.linspace(0, 65535, 216).round().astype(np.uint16)
+    (tmp_path / "in").mkdir()
+    for n in range(2):
+        cv2.imwrite(str(tmp_path / "in" / f"{n}.png"), np.repeat(np.tile(code, (32, 1))[..., None], 3, 2))
+    out, encode = tmp_path / "o.mkv", EncodeOptions(codec=Codec.FFV1, pix_fmt="yuv420p10le")
+    run(Job(input=str(tmp_path / "in"), output=str(out), rate="2x", encode=encode, ffmpeg=ffmpeg.path))
+    raw = tool("-i", out, "-frames:v", 1, "-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-")
+    luma = np.frombuffer(raw, "<u2")[: 32 * 216].reshape(32, 216)
+    assert np.abs(luma - (64 + 876 * code.astype(float) / 65535)).max() < 0.7
+    proved(
+        "Image sequences", "16-bit png to 10-bit YUV", "arithmetic", "within a rounding, white is 940", ffmpeg=ffmpeg
+    )
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_gray_of_tv_range_becomes_full_in_png(
+    deep: bool, tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
+) -> None:
+    """Left alone, ffmpeg lets black be dark gray."""
+    unit, name = (4, "gray10le") if deep else (1, "gray")
+    luma = (np.arange(16, 236) * unit).astype("<u2" if deep else np.uint8)
+    layout = ("-f", "rawvideo", "-pixel_format", name, "-video_size", "220x32", "-color_range", "tv", "-r", 10)
+    kept = ("-vf", "setparams=range=tv", "-c:v", "ffv1")
+    tool(*layout, "-i", "-", *kept, tmp_path / "c.mkv", feed=np.tile(luma, (64, 1)).tobytes())
+    run(Job(input=str(tmp_path / "c.mkv"), output=str(tmp_path / "o%d.png"), rate="2x", ffmpeg=ffmpeg.path))
+    seen = stored(tmp_path / "o1.png") / (65535 if deep else 255)
+    assert np.abs(seen - np.arange(220) / 219).max() < 1 / 250
+    bits = 10 if deep else 8
+    proved("Image sequences", f"gray of {bits} bits, tv range, to png", "arithmetic", "within 1/250", ffmpeg=ffmpeg)
+
+
 def test_jpg_quality_follows_crf(tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved) -> None:
     row(tmp_path / "in", 2)
     for crf in (None, 20.0):
