@@ -16,6 +16,7 @@ from formats_table import Row, table
 from whole_files import use_network
 
 from interp_cli.errors import MissingToolError
+from interp_cli.media.children import log_children
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 
 WHEEL = imageio_ffmpeg.get_ffmpeg_exe()
@@ -144,6 +145,13 @@ LABELS = ("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt7
 def plain_mp4(make_clip: MakeClip) -> Path:
     """48 frames at 24000/1001, 160x90 H.264 with B-frames and labels, AAC: the usual file."""
     return make_clip("plain.mp4", *PICTURE, *TONE, *H264, *LABELS, "-c:a", "aac", "-metadata:s:a", "language=deu")
+
+
+@pytest.fixture(autouse=True)
+def no_log_goes_on() -> Iterator[None]:
+    """Every test: what `-v` of one test has switched on is off for the next."""
+    yield
+    log_children()
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,7 @@ def key_of(work: Prepared, *, device: str) -> dict[str, str]:
         ),
         "deinterlacer": deinterlacer(video) if work.fields else "none",
         "container": work.container,
-        "last step": "" if work.rendering is None else json.dumps(asdict(work.rendering), sort_keys=True),
+        "last step": "" if work.rendering is None else json.dumps(asdict(work.rendering), sort_keys=True, default=str),
         "streams": json.dumps([asdict(fate) for fate in work.fates], default=str),
         "device": device,
         "processor cores": str(processors()),  # x264 splits its work by them, and other parts are other bytes

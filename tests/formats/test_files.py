@@ -126,7 +126,7 @@ def test_a_file_that_exists_is_that_file_whatever_it_is_called(tmp_path: Path) -
     [
         (["a.mp4"], ".", "is a folder without"),
         (["a.png", "b.jpg"], ".", "several kinds"),
-        (["a.exr"], ".", "floating point"),
+        (["a.hdr"], ".", r"linear light as \.hdr"),
         ([], "f_%04d.png", "no file is named like"),
         (["a.mp4"], "*.mp4", "without quotes"),
         ([], "*.png", "does not exist"),
