@@ -29,9 +29,9 @@ from interp_cli.engine.interpolate import network_dtype
 from interp_cli.job.network import choose_device, processors
 from interp_cli.job.stop import Stop
 from interp_cli.media.ffmpeg import find_ffmpeg
+from interp_cli.media.rgb import rgb
 from interp_cli.media.types import Color, Planes
 from interp_cli.options import EncodeOptions, EngineOptions, InputLimits, Precision
-from interp_cli.quality.frames import rgb
 from interp_cli.speed.material import Asked, Material, default_clip, look_at, material
 from interp_cli.speed.stages import ENGINE, Engine
 from interp_cli.speed.surroundings import surroundings

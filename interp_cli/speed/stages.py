@@ -188,4 +188,10 @@ def _minterpolate(material: Material) -> None:
     rate = work.plan.rate
     filters = [f"minterpolate=fps={rate.numerator}/{rate.denominator}:mi_mode=mci", *filter(None, [options.get("vf")])]
     written = Output(file_url(out), (f"0:{video.index}",), {**options, "vf": ",".join(filters)})
-    run(work.ffmpeg, [source(material.clip)], [written], doing=f"interpolate {material.clip}", grows=out)
+    run(
+        work.ffmpeg,
+        [source(material.clip, work.info.reading)],
+        [written],
+        doing=f"interpolate {material.clip}",
+        grows=out,
+    )
