@@ -69,7 +69,7 @@ class Run:
         self.ema = {k: v.detach().clone() for k, v in self.student.state_dict().items()}
         told = f"{len(fitting)} of the network's {len(own)} tensors begin as in {source}"
         told += _names("; these begin anew", [k for k in own if k not in fitting])
-        return told + _names("; these of the file have no place", [k for k in given if k not in fitting])
+        return told + _names("; these of the file have no place", sorted(k for k in given if k not in fitting))
 
     def _load(self, path: Path) -> bool:
         """Go on from a checkpoint; whether it was made on the same shots. Raises WeightsError."""
