@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -64,24 +64,25 @@ class Engine:
 
     def frames(self, first: int | None = None) -> tuple[list[Planes], int]:
         """All output frames between the first source frames (None: all that are held), and how many were made."""
-        import torch
-
-        torch.set_num_threads(self._threads)  # another engine may have set it since
-        made, held = self._interpolator.made, self._material.frames[:first]
-        targets = (target for target in self._material.targets if target.left < len(held) - 1)
-        out = list(
-            self._interpolator.run(
-                iter(held), targets, color=self._material.work.info.video.color, longest=self._longest
-            )
-        )
+        made = self._interpolator.made
+        out = list(self._run(first))
         return out, self._interpolator.made - made
 
     def timed(self) -> Facts:
         """All frames once, and the GPU's memory at its height (bytes), if there is one."""
         if self._cuda is not None:
             self._cuda.reset_peak_memory_stats(self._device)
-        self.frames()
+        deque(self._run(), maxlen=0)
         return {} if self._cuda is None else {"gpu_bytes": self._cuda.max_memory_allocated(self._device)}
+
+    def _run(self, first: int | None = None) -> Iterator[Planes]:
+        import torch
+
+        torch.set_num_threads(self._threads)  # another engine may have set it since
+        held = self._material.frames[:first]
+        targets = (target for target in self._material.targets if target.left < len(held) - 1)
+        color = self._material.work.info.video.color
+        return self._interpolator.run(iter(held), targets, color=color, longest=self._longest)
 
 
 def stages(
@@ -137,14 +138,8 @@ def command(material: Material, settings: Path) -> list[str]:
     engine, encode = job.engine, job.encode
     model = str(Path(engine.model).absolute()) if engine.model.endswith(".safetensors") else engine.model
     argv = [sys.executable, "-m", "interp_cli", "upsample", job.input, "-o", str(job.output), "-y", "--fresh"]
-    argv += [
-        "--config",
-        str(settings),
-        "--factor",
-        str(job.rate).removesuffix("x"),
-        "--ffmpeg",
-        material.work.ffmpeg.path,
-    ]
+    argv += ["--config", str(settings), "--ffmpeg", material.work.ffmpeg.path]
+    argv += ["--factor", str(job.rate).removesuffix("x")]
     argv += ["-m", model, "--device", engine.device, "--precision", engine.precision, "--mode", engine.mode]
     argv += ["--batch", str(engine.batch or "auto"), "--threads", str(engine.threads or "auto")]
     argv += ["--tta", engine.tta, "--scale", engine.scale, "--dedup", engine.dedup]
@@ -187,4 +182,10 @@ def _minterpolate(material: Material) -> None:
     rate = work.plan.rate
     filters = [f"minterpolate=fps={rate.numerator}/{rate.denominator}:mi_mode=mci", *filter(None, [options.get("vf")])]
     written = Output(file_url(out), (f"0:{video.index}",), {**options, "vf": ",".join(filters)})
-    run(work.ffmpeg, [source(material.clip)], [written], doing=f"interpolate {material.clip}", grows=out)
+    run(
+        work.ffmpeg,
+        [source(material.clip, work.info.reading)],
+        [written],
+        doing=f"interpolate {material.clip}",
+        grows=out,
+    )

@@ -22,7 +22,7 @@ def surroundings(ffmpeg: Ffmpeg) -> dict[str, Any]:
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "machine": {"cpu": _cpu(), "cores": processors(), "system": platform.platform()},
+        "machine": {"cpu": _cpu(), "cores": processors(), "gpus": _gpus(), "system": platform.platform()},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in ("interp-cli", "torch", "numpy", "opencv-python")},
         "ffmpeg": ffmpeg.version_text,
@@ -47,6 +47,12 @@ def _cpu() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
 
 
 def _version(name: str) -> str | None:
