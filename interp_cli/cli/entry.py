@@ -88,13 +88,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     session = Session()
     with _signals(session):
         code = run(arguments, session)
-    if session.stop.signum is not None:
-        # Where an import of torch was interrupted, Python would remember that and end as if by SIGINT, whatever we say.
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        os._exit(code)
+    if session.stop.signum is not None or "torch" in sys.modules:
+        _leave_at_once(code)
     sys.exit(code)
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End the process without taking it apart, for all that has to be closed or removed has been.
+
+    Python would take torch apart for half a second. Where an import of torch was interrupted, it would remember that
+    and end as if by SIGINT, whatever we say; where one goes on in a thread, it would wait for it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: Sequence[str] | None, session: Session) -> int:
