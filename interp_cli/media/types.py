@@ -213,6 +213,11 @@ class Planes:
     format: PixelFormat
 
     @property
+    def nbytes(self) -> int:
+        """Of memory."""
+        return sum(plane.nbytes for plane in self.data)
+
+    @property
     def height(self) -> int:
         """Rows of the luma (first) plane, px."""
         return int(self.data[0].shape[0])
