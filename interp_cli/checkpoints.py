@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp_cli.errors import UsageError, WeightsError
-from interp_cli.weights import NETWORK, WeightsEntry, build, entries_in, load, save, shipped_folders, users_folder
+from interp_cli.errors import StoppedError, UsageError, WeightsError
+from interp_cli.weights import (
+    NETWORK,
+    WeightsEntry,
+    build,
+    entries_in,
+    load,
+    replace_file,
+    save,
+    shipped_folders,
+    users_folder,
+)
 
 if TYPE_CHECKING:
     from interp_cli.model.network import IFNet
 
-_PARTS = {"student", "teacher", "ema", "optimiser", "sizes", "step", "samples", "minutes", "recipe"}
+_PARTS = {"student", "teacher", "ema", "optimiser", "sizes", "step", "samples", "minutes", "recipe", "shots"}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -42,6 +53,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is refused: it is not a checkpoint of vfi's training, or holds more than tensors and plain values"
         ) from error
     return state
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write what training saves, whole or not at all. Raises StoppedError."""
+    import torch
+
+    content = io.BytesIO()
+    torch.save(state, content)
+    try:
+        replace_file(path, content.getvalue())
+    except OSError as error:
+        raise StoppedError(
+            f"the checkpoint {path} cannot be written ({error.strerror}): the one before stands"
+        ) from error
 
 
 def from_checkpoint(path: Path) -> IFNet:

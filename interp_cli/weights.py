@@ -167,17 +167,36 @@ def load(name: str, *, device: str | torch.device = "cpu") -> tuple[IFNet, Weigh
     return placed(network.eval().requires_grad_(False), device), entry
 
 
-def _read(entry: WeightsEntry) -> IFNet:
-    """The network in the file of `entry`, once its size and sha256 are right."""
+def tensors_of(entry: WeightsEntry) -> dict[str, torch.Tensor]:
+    """All tensors in the file of `entry`, of whatever network, on the CPU. Raises WeightsError."""
     from safetensors import SafetensorError
     from safetensors.torch import load as read
 
+    content = _content(entry)
+    try:
+        _header(content)
+        return dict(read(content))
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"{entry.path} is not a weights file of vfi: {error}") from error
+
+
+def _content(entry: WeightsEntry) -> bytes:
+    """The bytes of the file of `entry`, once its size and sha256 are right."""
     try:
         content = entry.path.read_bytes() if entry.path.stat().st_size == entry.bytes else b""
     except OSError as error:
         raise WeightsError(f"the weights file {entry.path} cannot be read ({error.strerror})") from error
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise WeightsError(f"the weights file {entry.path} was changed (its sha256 is wrong): reinstall vfi")
+    return content
+
+
+def _read(entry: WeightsEntry) -> IFNet:
+    """The network in the file of `entry`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as read
+
+    content = _content(entry)
     try:
         return build(entry.path, _header(content)["sizes"], read(content))
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -231,7 +250,7 @@ def save(path: Path, network: IFNet, *, name: str, licence: str, origin: str, sc
     tensors = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items()}
     facts = {"network": NETWORK, "sizes": json.dumps(network.sizes.to_dict()), "licence": licence, "origin": origin}
     content = write(tensors, metadata=facts)
-    _replace(path, content)
+    replace_file(path, content)
     entry = WeightsEntry(
         name=name,
         file=path.name,
@@ -248,11 +267,12 @@ def save(path: Path, network: IFNet, *, name: str, licence: str, origin: str, sc
     manifest = path.parent / MANIFEST
     rows = json.loads(manifest.read_text(encoding="utf-8"))["weights"] if manifest.exists() else []
     rows = [r for r in rows if r["name"] != name] + [row]
-    _replace(manifest, (json.dumps({"weights": rows}, indent=2) + "\n").encode())
+    replace_file(manifest, (json.dumps({"weights": rows}, indent=2) + "\n").encode())
     return entry
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
     # beside, then renamed: the old file may be mapped into memory by a running vfi
     beside = path.with_name(path.name + ".tmp")
     try:

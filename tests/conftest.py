@@ -1,10 +1,12 @@
 """What the tests share: every ffmpeg there is, small clips made once per session, and no child left behind."""
 
 import hashlib
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import pytest
@@ -14,10 +16,12 @@ from formats_table import Row, table
 from whole_files import use_network
 
 from interp_cli.errors import MissingToolError
+from interp_cli.media.children import log_children
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 
 WHEEL = imageio_ffmpeg.get_ffmpeg_exe()
-
+# Where a test does not ask for every ffmpeg, all machines use the same; `VFI_FFMPEG=... pytest` tries another.
+os.environ.setdefault("VFI_FFMPEG", WHEEL)
 
 _proved = pytest.StashKey[list[Row]]()
 
@@ -28,6 +32,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_proved] = []
+
+
+def chosen(cases: Iterable[Any], *, always: Collection[Any] = (), once: Collection[Any] = ()) -> list[Any]:
+    """`cases` as parameters (a tuple is several): by default `always` run, `once` with one ffmpeg, all others never."""
+
+    def mark(case: Any) -> tuple[pytest.MarkDecorator, ...]:
+        return () if case in always else (pytest.mark.once,) if case in once else (pytest.mark.slow,)
+
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=mark(case)) for case in cases]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """What is marked `once` runs by default with the wheel's ffmpeg; with any other it is slow."""
+    for item in items:
+        program = getattr(item, "callspec", None) and item.callspec.params.get("ffmpeg")
+        if program and program[0] != "wheel" and item.get_closest_marker("once"):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -123,6 +145,13 @@ LABELS = ("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt7
 def plain_mp4(make_clip: MakeClip) -> Path:
     """48 frames at 24000/1001, 160x90 H.264 with B-frames and labels, AAC: the usual file."""
     return make_clip("plain.mp4", *PICTURE, *TONE, *H264, *LABELS, "-c:a", "aac", "-metadata:s:a", "language=deu")
+
+
+@pytest.fixture(autouse=True)
+def no_log_goes_on() -> Iterator[None]:
+    """Every test: what `-v` of one test has switched on is off for the next."""
+    yield
+    log_children()
 
 
 @pytest.fixture(autouse=True)

@@ -541,6 +541,17 @@ NAMES = (
 )  # fmt: skip
 
 
+def exr(**changed: bytes) -> bytes:
+    """The header of an EXR of 8 x 8 px, with some of its attributes as they are `changed`."""
+    window = struct.pack("<4i", 0, 0, 7, 7)
+    values = {
+        "channels": b"".join(name + struct.pack("<iIii", 1, 0, 1, 1) for name in (b"B\0", b"G\0", b"R\0")) + b"\0"
+    }
+    values |= {"compression": b"\0", "dataWindow": window, "displayWindow": window} | changed
+    told = (f"{name}\0kind\0".encode() + struct.pack("<I", len(value)) + value for name, value in values.items())
+    return b"\x76\x2f\x31\x01\2\0\0\0" + b"".join(told) + b"\0"
+
+
 def pictures() -> Made:
     """Pictures whose headers promise too much, and what is none."""
     yield "bomb-65535.png", png(65535, 65535)
@@ -574,6 +585,12 @@ def pictures() -> Made:
     yield "anymap.jpg", b"P6\n65535 65535\n255\n" + bytes(100)
     yield "hdr.tiff", b"#?RADIANCE\n\n-Y 65535 +X 65535\n" + bytes(100)
     yield "exr.png", b"\x76\x2f\x31\x01" + bytes(200)
+    yield "bomb.exr", exr(displayWindow=struct.pack("<4i", -(1 << 30), 0, 1 << 30, 1 << 30))
+    yield "bomb-data.exr", exr(dataWindow=struct.pack("<4i", 0, 0, 0x7FFFFFFE, 0x7FFFFFFE))
+    yield "backwards.exr", exr(displayWindow=struct.pack("<4i", 7, 7, 0, 0))
+    yield "cut.exr", exr()[:40]
+    yield "no-end.exr", exr()[:8] + b"a" * 100_000
+    yield "far.exr", exr(comments=bytes(4))[:-1] + b"x\0y\0\xff\xff\xff\xff"
 
 
 if __name__ == "__main__":

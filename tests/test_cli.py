@@ -153,7 +153,9 @@ def test_vfi_alone_shows_help_and_exits_2(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-@pytest.mark.parametrize("command", ["upsample", "slowmo", "frames", "probe", "doctor", "weights", "completion"])
+@pytest.mark.parametrize(
+    "command", ["upsample", "slowmo", "frames", "probe", "train", "doctor", "weights", "completion"]
+)
 def test_every_command_has_both_help_flags(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert vfi(command, flag) == 0
     assert capsys.readouterr().out.startswith(f"Usage: vfi {command}")

@@ -137,14 +137,14 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
             assert (document.parent / target.split("#")[0]).exists(), f"{document.name} links to {target}"
 
 
-@pytest.mark.parametrize("script", ["quality", "speed"])
+@pytest.mark.parametrize("script", ["quality", "rife46"])
 def test_benchmarks_say_how_they_are_used(script: str) -> None:
     argv = [sys.executable, str(ROOT / "bench" / f"{script}.py"), "--help"]
     child = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert f"bench/{script}.py" in child.stdout
 
 
-@pytest.mark.parametrize("script", [".ci/run", "examples/quickstart.sh", "examples/batch.sh"])
+@pytest.mark.parametrize("script", [".ci/run", "bench/gpu.sh", "examples/quickstart.sh", "examples/batch.sh"])
 def test_shell_scripts_parse_and_can_be_run(script: str) -> None:
     if os.name == "nt":
         pytest.skip("shell scripts are for Unix")

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from interp_cli.errors import InputError
 from interp_cli.media.ffmpeg import find_ffmpeg
+from interp_cli.media.rgb import rgb
 from interp_cli.media.types import Color, Planes, pixel_format
 from interp_cli.quality.evaluate import Score, mean_score, pairwise, score_frame, score_sample, table
-from interp_cli.quality.frames import choose_runs, clip_samples, find_material, limit_size, luma, rgb, triplet_sample
+from interp_cli.quality.frames import choose_runs, clip_samples, find_material, limit_size, luma, triplet_sample
 
 YUV420 = pixel_format("yuv420p")
 

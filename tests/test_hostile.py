@@ -210,7 +210,7 @@ def test_an_ffmpeg_that_says_nothing_of_a_file_is_ended_with_a_sentence(
 # ---- pictures
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "exr"])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (64, 48), (300, 257)])
 def test_the_size_in_a_pictures_header_is_that_of_the_decoded_picture(
     suffix: str, width: int, height: int, tmp_path: Path

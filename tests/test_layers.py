@@ -25,6 +25,7 @@ RANK = {
     "job": 4,
     "job.cluster": 5,
     "quality": 5,
+    "speed": 5,
     "train": 5,
     "cli": 6,
 }
@@ -44,7 +45,13 @@ GATES = {
     "ray": {"job/cluster.py"},
 }
 TORCHLESS = ("errors", "timeline", "options", "progress", "media")
-STARTS_WITHOUT_TORCH = ("cli", "weights", "checkpoints", "quality")  # as long as no function of theirs is called
+STARTS_WITHOUT_TORCH = (
+    "cli",
+    "weights",
+    "checkpoints",
+    "quality",
+    "speed",
+)  # as long as no function of theirs is called
 
 
 @dataclass(frozen=True)

@@ -1,54 +1,23 @@
-"""Training parts against analytic cases, and one short run end to end."""
+"""Parts of training against analytic cases: losses, shots, crops and what is done to them."""
 
-import json
-from dataclasses import replace
+import random
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import small_clips
 import torch
-from small_clips import TINY
 
-from interp_cli import weights
 from interp_cli.errors import InputError
-from interp_cli.model import network as network_module
-from interp_cli.model.network import PRESETS, Synthesis
-from interp_cli.model.warp import warp
-from interp_cli.train.data import Sampler, load_shots
-from interp_cli.train.export import export
-from interp_cli.train.loop import Recipe, train
+from interp_cli.model.network import Synthesis
+from interp_cli.train import data
+from interp_cli.train.augment import compressed, scale_of
+from interp_cli.train.data import Sampler
 from interp_cli.train.losses import distillation, known_flow, laplacian, relative
-from interp_cli.train.synthetic import moving_layers
-
-
-def smooth_textures(count: int, layers: int, side: int) -> torch.Tensor:
-    coarse = torch.rand(count * layers, 3, side // 8, side // 8)
-    fine = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    return fine.view(count, layers, 3, side, side)
-
-
-@pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("end", [0, 1])
-def test_synthetic_flow_leads_from_the_middle_frame_to_the_same_surface(layers: int, end: int) -> None:
-    torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(5)
-    t = torch.full((6,), 0.4)
-    made = moving_layers(smooth_textures(6, layers, 64), t, layers=layers, generator=generator)
-    flow, valid = made.flow[:, 2 * end : 2 * end + 2], made.valid[:, 2 * end : 2 * end + 1]
-    rebuilt = warp(made.I1 if end else made.I0, flow)
-    away = ((rebuilt - made.I_t).abs().mean(1, keepdim=True) * valid).sum() / valid.sum()
-    still = ((made.I0 - made.I_t).abs().mean(1, keepdim=True) * valid).sum() / valid.sum()
-    assert valid.mean() > 0.5
-    assert away < 0.01 < still
-
-
-def test_synthetic_layers_hide_one_another_and_the_hidden_is_marked() -> None:
-    torch.manual_seed(0)
-    made = moving_layers(
-        smooth_textures(8, 3, 64), torch.full((8,), 0.5), layers=3, generator=torch.Generator().manual_seed(1)
-    )
-    assert (made.valid == 0).any()
+from interp_cli.train.recipe import GAPS
+from interp_cli.train.shots import Shot, load_shots
 
 
 def test_laplacian_of_equal_frames_is_zero_and_a_shade_counts_once_per_frame() -> None:
@@ -101,44 +70,154 @@ def shots(tmp_path: Path) -> Path:
     return folder
 
 
+def loaded(folder: Path) -> list[Shot]:
+    return load_shots((str(folder),), short_side=360, frames=0, note=print)
+
+
+def sampler_of(shots: list[Shot], *, seed: str = "1", **more: Any) -> Sampler:
+    sampler = Sampler(shots, **{"gaps": GAPS, "device": torch.device("cpu"), **more})
+    sampler.begin(seed)
+    return sampler
+
+
 def test_no_triplet_spans_a_cut_or_a_repeated_frame(shots: Path) -> None:
-    cut, slide = load_shots([shots], device=torch.device("cpu"))
+    cut, slide = (Shot.of(np.load(shots / f"{name}.npy"), name) for name in ("cut", "slide"))
     assert slide.usable(0, 11)
     assert cut.usable(0, 5) and cut.usable(6, 9)
     assert not cut.usable(4, 7) and not cut.usable(8, 11)
 
 
+def test_shots_end_where_the_picture_cuts(shots: Path) -> None:
+    assert [(shot.source, len(shot.frames)) for shot in loaded(shots)] == [
+        ("cut.npy", 6),
+        ("cut.npy", 6),
+        ("slide.npy", 12),
+    ]
+
+
+def test_videos_and_packed_shots_are_found_in_folders_and_what_is_neither_is_said(
+    shots: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_clips.clip(shots / "moving.mp4", size="160x96", sound=False)
+    (shots / "empty.mp4").write_bytes(b"")
+    (shots / "list.npy").write_bytes(b"no array")
+    np.save(shots / "flat.npy", np.zeros((4, 8, 8), np.uint8))
+    found = load_shots((str(shots), str(shots / "slide.npy")), short_side=48, frames=7, note=print)
+    assert [s.source for s in found] == ["cut.npy", "cut.npy", "moving.mp4", "slide.npy", "slide.npy"]
+    assert found[2].frames.shape == (7, 48, 80, 3)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 3 and all(line.startswith("left out: ") for line in said)
+
+
+def test_decoded_shots_are_the_frames_that_ffmpeg_shows(tmp_path: Path) -> None:
+    whole_chroma = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv444p")
+    path = small_clips.clip(tmp_path / "a.mp4", size="64x48", codec=whole_chroma, sound=False)
+    (shot,) = load_shots((str(path),), short_side=48, frames=3, note=print)
+    raw = tmp_path / "a.rgb"
+    exact = "scale=in_range=tv:in_color_matrix=bt601:flags=bilinear+accurate_rnd+full_chroma_int"
+    small_clips.ffmpeg("-i", path, "-frames:v", "3", "-vf", exact, "-pix_fmt", "rgb24", "-f", "rawvideo", raw)
+    away = np.fromfile(raw, np.uint8).reshape(3, 48, 64, 3).astype(int) - shot.frames.numpy()
+    assert np.abs(away).mean() < 1
+
+
 def test_triplets_hold_the_true_middle_frame_between_their_ends(shots: Path) -> None:
-    sampler = Sampler(load_shots([shots], device=torch.device("cpu")), seed=1, still_share=0.0)
+    sampler = sampler_of(loaded(shots), still_share=0.0)
     drawn = sampler.triplets(8, 48)
     assert drawn.I0.shape == drawn.I_t.shape == (8, 3, 48, 48)
     assert ((drawn.t > 0) & (drawn.t < 1)).all()
     assert ((drawn.I_t >= 0) & (drawn.I_t <= 1)).all()
 
 
-def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no \.npy shots"):
-        load_shots([tmp_path], device=torch.device("cpu"))
+def numbered(count: int, repeated: int | None = None) -> Shot:
+    """Flat frames, each ten code values brighter than the one before, but for the one that repeats it."""
+    values = np.cumsum([10 * (n not in (0, repeated)) for n in range(count)])
+    return Shot.of(np.tile(values.astype(np.uint8)[:, None, None, None], (1, 40, 40, 3)), "numbered")
 
 
-def test_a_run_stops_on_time_resumes_where_it_was_and_exports_weights_that_load(
-    shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
-    assert network_module.PRESETS is PRESETS
-    out = tmp_path / "run.pt"
-    recipe = Recipe(
-        data=(str(shots),), out=str(out), val=str(shots), preset="tiny", minutes=0.02, crops=((32, 4),), autocast=False
-    )
-    train(recipe)
-    first = torch.load(out, weights_only=True)
-    assert first["step"] > 0 and first["minutes"] >= 0.02
-    train(replace(recipe, minutes=0.03), resume=True)
-    second = torch.load(out, weights_only=True)
-    assert second["step"] > first["step"] and second["samples"] == 4 * second["step"]
-    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
-    assert [line for line in lines if "val_psnr" in line]
-    entry = export(out, tmp_path / "tiny.safetensors", origin="test", scores={"psnr": 1.0})
-    monkeypatch.setenv("VFI_WEIGHTS", str(tmp_path))
-    network, loaded = weights.load("tiny")
-    assert loaded == entry and network.sizes == TINY
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No change of brightness, no noise: a value says which frame it is from."""
+    monkeypatch.setattr(data, "photometry", lambda frames, generator: frames)
+    monkeypatch.setattr(data, "spoilt", lambda I, draw, generator: I)
+
+
+@pytest.mark.usefixtures("plain")
+def test_t_is_where_the_middle_frame_lies_also_backwards_and_gaps_are_those_asked_for() -> None:
+    sampler = sampler_of([numbered(20)], gaps=((4, 1.0), (7, 1.0)))
+    drawn = sampler.triplets(64, 32)
+    I0, I_t, I1 = ((I * 25.5).round().mean((1, 2, 3)) for I in (drawn.I0, drawn.I_t, drawn.I1))
+    torch.testing.assert_close(I0 + drawn.t * (I1 - I0), I_t, rtol=0, atol=1e-4)
+    assert {round(gap) for gap in (I1 - I0).tolist()} == {-7, -4, 4, 7}
+
+
+@pytest.mark.usefixtures("plain")
+def test_no_triplet_is_drawn_over_a_repeated_frame() -> None:
+    drawn = sampler_of([numbered(20, repeated=10)], gaps=((3, 1.0),)).triplets(64, 32)
+    steps = ((drawn.I1 - drawn.I0) * 25.5).round().mean((1, 2, 3)).abs()
+    assert (steps == 3).all()
+
+
+def test_about_a_fifth_of_the_crops_are_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    moving = rng.integers(0, 255, (12, 64, 192, 3), dtype=np.uint8)
+    moving[:, :, 96:] = moving[:1, :, 96:]  # its right half stands still
+    monkeypatch.setattr(Shot, "usable", lambda *_: True)
+    monkeypatch.setattr(data, "scale_of", lambda draw: 1.0)
+    drawn = sampler_of([Shot.of(moving, "half")]).triplets(300, 32)
+    alike = ((drawn.I0 - drawn.I1).abs().mean((1, 2, 3)) < 0.03).float().mean().item()
+    assert 0.1 < alike < 0.3
+
+
+def test_what_is_drawn_depends_on_the_seed_alone(shots: Path) -> None:
+    sampler = sampler_of(loaded(shots))
+    first = sampler.triplets(4, 48).I0
+    other = sampler.triplets(4, 48).I0
+    sampler.begin("1")
+    assert torch.equal(sampler.triplets(4, 48).I0, first)
+    assert not torch.equal(other, first)
+
+
+@pytest.mark.parametrize("content", ["nothing", "one cut frame after another"])
+def test_a_folder_with_nothing_to_train_on_is_one_sentence(content: str, tmp_path: Path) -> None:
+    if content != "nothing":
+        np.save(tmp_path / "short.npy", np.zeros((2, 64, 64, 3), np.uint8))
+    with pytest.raises(InputError, match="nothing to train on"):
+        loaded(tmp_path)
+
+
+def test_crops_that_fit_no_shot_and_gaps_that_none_has_are_one_sentence(shots: Path) -> None:
+    with pytest.raises(InputError, match="--crops"):
+        sampler_of(loaded(shots)).check(((48, 4), (96, 4)))
+    with pytest.raises(InputError, match="--gaps"):
+        sampler_of(loaded(shots), gaps=((12, 1.0),))
+
+
+def test_compression_rounds_what_it_leaves_and_leaves_flat_areas() -> None:
+    torch.manual_seed(0)
+    I = 0.3 + 0.4 * torch.rand(2, 1, 40, 44).expand(-1, 3, -1, -1)
+    once = compressed(I, 2.0)
+    steps = [2 / 255 * (1 + (u + v) / 2) for u in range(8) for v in range(8)]
+    expected = (sum(step**2 for step in steps) / 64 / 12) ** 0.5  # rounding to a step is off by step / sqrt(12)
+    assert (once - I)[..., :40].square().mean().sqrt().item() == pytest.approx(expected, rel=0.05)
+    torch.testing.assert_close(compressed(once[..., :40], 2.0), once[..., :40], rtol=0, atol=1e-5)  # whole blocks
+    torch.testing.assert_close(compressed(I, 1e-4), I, rtol=0, atol=1e-5)
+    flat = torch.full((1, 3, 16, 16), 0.4)
+    assert (compressed(flat, 16.0) - flat).abs().max() < 0.01
+
+
+def test_inputs_are_spoilt_now_and_then_and_the_true_frame_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "photometry", lambda frames, generator: frames)
+    sampler = sampler_of([numbered(12)])
+    spoilt = 0
+    for n in range(60):
+        sampler.begin(str(n))
+        drawn = sampler.triplets(2, 32)
+        assert drawn.I_t.std((1, 2, 3)).max() < 1e-6
+        spoilt += bool(drawn.I0.std((1, 2, 3)).max() > 1e-4)
+    assert 2 <= spoilt <= 20
+
+
+def test_scales_reach_from_half_to_double() -> None:
+    scales = [scale_of(random.Random(n)) for n in range(400)]
+    assert 0.5 <= min(scales) < 0.6 and 1.8 < max(scales) <= 2
+    assert 0.6 < sum(scale == 1 for scale in scales) / 400 < 0.9

@@ -30,8 +30,8 @@ _INPUTS = [
     ),
     option(
         "-o", "--output", section="Result", type=click.Path(), metavar="OUT",
-        help="Name of the result, a folder, a pattern for pictures (out/%05d.png), or - for standard output."
-        "  [default: beside the input, with the rate in its name]",
+        help="Name of the result, a folder, a pattern for pictures (out/%05d.png; jpg, webp, tiff, exr), or - for"
+        " standard output.  [default: beside the input, with the rate in its name]",
     ),
     option(
         "-f", "--format", section="Result", metavar="NAME",

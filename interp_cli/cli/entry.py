@@ -14,12 +14,14 @@ import click
 
 import interp_cli
 from interp_cli.cli import settings
+from interp_cli.cli.bench_command import bench_command
 from interp_cli.cli.completion import completion
 from interp_cli.cli.convert import resume, slowmo, upsample
 from interp_cli.cli.eval_command import eval_command
 from interp_cli.cli.frames import frames
 from interp_cli.cli.grammar import Session, VfiGroup
 from interp_cli.cli.look import doctor, probe
+from interp_cli.cli.train import train
 from interp_cli.cli.weights import weights
 from interp_cli.errors import (
     DownstreamClosed,
@@ -76,7 +78,19 @@ def vfi() -> None:
     """
 
 
-for _command in (upsample, slowmo, resume, frames, probe, eval_command, doctor, weights, completion):
+for _command in (
+    upsample,
+    slowmo,
+    resume,
+    frames,
+    probe,
+    eval_command,
+    bench_command,
+    train,
+    doctor,
+    weights,
+    completion,
+):
     vfi.add_command(_command)
 
 

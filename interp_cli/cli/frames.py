@@ -53,7 +53,7 @@ from interp_cli.progress import make_progress
 @shared.verbose_option
 @click.pass_obj
 def frames(session: Session, /, first: str, second: str, **values: Any) -> int:
-    """Make the pictures between two pictures: png, jpg, webp or tiff, of 8 or 16 bits.
+    """Make the pictures between two pictures: png, jpg, webp or tiff, of 8 or 16 bits, or exr.
 
     \b
       vfi frames a.png b.png --time 0.5

@@ -206,6 +206,13 @@ def _length(text: str) -> Fraction:
     return value
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    lines = [word.strip().lower().removesuffix("p") for word in text.split(",")]
+    if not all(re.fullmatch(r"[0-9]{2,4}", word) and int(word) >= 32 and int(word) % 2 == 0 for word in lines):
+        raise UsageError(f"{text!r} is no list of sizes: give even numbers of lines from 32, such as 480p,720p,1080p")
+    return tuple(map(int, lines))
+
+
 def _between(text: str) -> Fraction:
     try:
         value = _fraction(text)
@@ -250,6 +257,7 @@ FACTOR = _Value("factor", _factor)
 TIME = _Value("time", parse_time)
 LENGTH = _Value("time", _length)
 PIXELS = _Value("pixels", _pixels)
+SIZES = _Value("sizes", _sizes)
 BETWEEN = _Value("time", _between)
 BATCH = _Value("auto|n", _batch)
 THREADS = _Value("auto|n", _threads)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import VfiCommand, VfiGroup, option
 from interp_cli.errors import WeightsError
+
+if TYPE_CHECKING:
+    from interp_cli.weights import WeightsEntry
 
 
 @click.group(cls=VfiGroup)
@@ -20,7 +23,7 @@ def weights() -> None:
     \b
       vfi weights list
       vfi weights verify
-      vfi weights import run.pt --name mine
+      vfi weights import run.ckpt --name mine
     """
 
 
@@ -38,7 +41,7 @@ def list_(as_json: bool) -> int:
 
     found = entries()
     if as_json:
-        rows = [_facts(entry) for entry in found]
+        rows = [facts_of(entry) for entry in found]
         click.echo(json.dumps({"weights": rows, "folders": [str(folder) for folder in weights_folders()]}))
         return 0
     for entry in found:
@@ -69,7 +72,7 @@ def verify(names: tuple[str, ...], as_json: bool) -> int:
         raise WeightsError("no weights are installed: reinstall vfi, or set VFI_WEIGHTS to the folder that holds them")
     problems = {entry.name: problems_of(entry) for entry in chosen}
     if as_json:
-        click.echo(json.dumps({"weights": [{**_facts(entry), "problems": problems[entry.name]} for entry in chosen]}))
+        click.echo(json.dumps({"weights": [{**facts_of(entry), "problems": problems[entry.name]} for entry in chosen]}))
     else:
         for entry in chosen:
             if not problems[entry.name]:
@@ -103,7 +106,7 @@ def import_(
     They must fit the network exactly. No code that a file may hold is run.
 
     \b
-      vfi weights import run.pt --name mine --licence MIT
+      vfi weights import run.ckpt --name mine --licence MIT
       vfi weights import mine.safetensors --out weights/ -y
     """
     from interp_cli.checkpoints import bring_in
@@ -111,13 +114,14 @@ def import_(
     folder = None if out is None else Path(out)
     entry = bring_in(Path(checkpoint), name=name, folder=folder, licence=licence, origin=origin, overwrite=overwrite)
     if as_json:
-        click.echo(json.dumps(_facts(entry)))
+        click.echo(json.dumps(facts_of(entry)))
     else:
         click.echo(f"{entry.name:12} {entry.params / 1e6:6.2f} M parameters  sha256 {entry.sha256}  {entry.path}")
     return 0
 
 
-def _facts(entry: Any) -> dict[str, Any]:
+def facts_of(entry: WeightsEntry) -> dict[str, Any]:
+    """What --json says of weights."""
     return {
         "name": entry.name,
         "path": str(entry.path),

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import interp_cli
 from interp_cli.errors import InputError, OutputError
 from interp_cli.job.identity import Identity
+from interp_cli.job.network import processors
 from interp_cli.job.prepare import Job, Prepared
 from interp_cli.media.fields import deinterlacer
 
@@ -61,10 +62,10 @@ def key_of(work: Prepared, *, device: str) -> dict[str, str]:
         ),
         "deinterlacer": deinterlacer(video) if work.fields else "none",
         "container": work.container,
-        "last step": "" if work.rendering is None else json.dumps(asdict(work.rendering), sort_keys=True),
+        "last step": "" if work.rendering is None else json.dumps(asdict(work.rendering), sort_keys=True, default=str),
         "streams": json.dumps([asdict(fate) for fate in work.fates], default=str),
         "device": device,
-        "processor cores": str(_cores()),  # x264 splits its work by them, and other parts are other bytes
+        "processor cores": str(processors()),  # x264 splits its work by them, and other parts are other bytes
         "torch version": version("torch"),
         "ffmpeg version": work.ffmpeg.version_text,
         "vfi version": interp_cli.__version__,
@@ -122,10 +123,6 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         said = f"{before}{name.replace('_', ' ')}"
         flat += _flat(value, f"{said} ") if isinstance(value, dict) else [(said, str(value))]
     return flat
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _digest(values: list[Any]) -> str:

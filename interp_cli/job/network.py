@@ -60,10 +60,13 @@ def device_text(options: EngineOptions) -> str:
     return f"{device} {network_dtype(options.precision, device)}"
 
 
-def make_interpolator(options: EngineOptions, *, note: Callable[[str], None]) -> tuple[Interpolator, WeightsEntry, str]:
+def make_interpolator(
+    options: EngineOptions, *, note: Callable[[str], None], workers: int | None = None
+) -> tuple[Interpolator, WeightsEntry, str]:
     """An interpolator with its weights loaded, their entry, and the device; `note` is told when memory runs short.
 
-    Raises WeightsError, DeviceError, UsageError.
+    `workers` threads make frames side by side; None: what suits the device. Raises WeightsError, DeviceError,
+    UsageError.
     """
     import torch
 
@@ -75,7 +78,8 @@ def make_interpolator(options: EngineOptions, *, note: Callable[[str], None]) ->
     if device == "cpu":  # no pixel may depend on the batch; workers keep the cores busy (see `auto_batch`)
         options = replace(options, batch=1)
     cores = options.threads or _cores()
-    workers = min(cores, MOST_WORKERS) if device == "cpu" else 1
+    if workers is None:
+        workers = min(cores, MOST_WORKERS) if device == "cpu" else 1
     torch.set_num_threads(max(1, cores // workers))
     _keep_memory()
     network, entry = weights.load(options.model, device=device)
@@ -98,8 +102,11 @@ def _keep_memory() -> None:
 
 
 def _cores() -> int:
-    """Processors that this process may use: OMP_NUM_THREADS, else a container's share, not the whole machine."""
+    """Processors to make frames with: OMP_NUM_THREADS, else all that there are."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked):
-        return int(asked)
+    return int(asked) if asked.isdecimal() and int(asked) else processors()
+
+
+def processors() -> int:
+    """Processors that this process may use: a container's share, not the whole machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,6 +7,7 @@ import shutil
 from interp_cli.job.prepare import Prepared
 from interp_cli.job.sequence import existing_frames, frame_path
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
+from interp_cli.media.light import CLIPPED
 from interp_cli.media.pictures import missing_numbers
 from interp_cli.media.streams import chapters_lost
 from interp_cli.options import Deinterlace, Rhythm
@@ -49,6 +50,8 @@ def _of_pictures(work: Prepared) -> list[str]:
     if work.info.pictures and work.job.picture_rate is None:
         shown = decimal(work.timeline.rate)
         said.append(f"pictures have no rate: {shown} frames per second are assumed; give --input-fps if it is not")
+    if work.info.pictures and work.info.video.codec == "exr":
+        said.append(CLIPPED)
     if gaps := missing_numbers(work.info.pictures):
         are = "1 number is" if gaps == 1 else f"{gaps} numbers are"
         said.append(f"{are} missing between the pictures of {work.job.input}: they are taken as one after the other")

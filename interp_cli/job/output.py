@@ -12,9 +12,10 @@ from interp_cli.errors import OutputError, UsageError
 from interp_cli.job.sequence import check_sequence, is_sequence
 from interp_cli.job.workdir import was_published
 from interp_cli.media.encoding import holds
+from interp_cli.media.float_pictures import is_float, why_not_written
 from interp_cli.media.mux import container_for
 from interp_cli.media.picture_size import SUFFIXES
-from interp_cli.media.pictures import find_pictures
+from interp_cli.media.pictures import NUMBER, find_pictures
 from interp_cli.media.streams import suffix_of
 from interp_cli.media.unreadable import check_file
 from interp_cli.options import Codec
@@ -51,8 +52,10 @@ def container_of(output: Path | str, asked: str | None) -> str:
             raise UsageError(f"{output} means pictures, which are no {asked} file: leave -f out, or give another -o")
         return "image2"
     place = Path(output)
+    many = place.with_name(f"{place.stem}_%05d{place.suffix}")
+    if asked is None and is_float(place):
+        raise UsageError(why_not_written(place if NUMBER.search(place.name) else many))
     if asked is None and place.suffix.lower() in SUFFIXES:
-        many = place.with_name(f"{place.stem}_%05d{place.suffix}")
         raise UsageError(f"{output} would be one picture: give a pattern for many, such as {many}, or name it .apng")
     return container_for(output, asked)
 

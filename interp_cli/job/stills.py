@@ -13,6 +13,7 @@ from interp_cli.job.output import check_input, check_output, is_folder
 from interp_cli.job.stop import Stop
 from interp_cli.media.float_pictures import is_float, why_not_written
 from interp_cli.media.images import read_image, write_image
+from interp_cli.media.light import CLIPPED
 from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.types import Color, Family, Planes
 from interp_cli.options import EngineOptions, InputLimits
@@ -81,6 +82,8 @@ def make_stills(
             raise UsageError(f"{place} cannot be written as {place.suffix or 'that'}: name it with one of {kinds}")
         if folder is None:
             check_output(place, inputs=(first, second), overwrite=overwrite)
+    if any(Path(path).suffix.lower() == ".exr" for path in (first, second)):
+        progress.note(CLIPPED)
     a, b = _pair(first, second, limits or InputLimits())
     interpolator, _, _ = make_interpolator(engine, note=progress.note)
     order = sorted(range(len(times)), key=lambda k: times[k])

@@ -16,7 +16,7 @@ from interp_cli.media.pictures import read_pictures
 from interp_cli.media.types import MediaInfo, PixelFormat, Planes, VideoStream
 from interp_cli.timeline import Timeline, decimal
 
-__all__ = ["decode", "working_format"]
+__all__ = ["decode", "raw_frame", "working_format"]
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def decode(
     if wanted.step != 1 or not 0 <= wanted.start <= wanted.stop <= len(timeline):
         raise ValueError(f"{wanted} is not a run of the {len(timeline)} frames")
     if info.pictures:
-        yield read_pictures(info, timeline, wanted)
+        yield read_pictures(info, timeline, wanted, ffmpeg=ffmpeg)
         return
     options = _raw_options(info.video, wanted, whole=frames is None, fields=fields)
     output = Output("pipe:1", (f"0:{info.video.index}",), options)
@@ -99,12 +99,10 @@ def _unpack(video: VideoStream, target: str) -> str:
 
 
 def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) -> Iterator[Planes]:
-    pixels, width, height = working_format(info.video.pix_fmt), info.video.width, info.video.height
-    order = _SPLIT.get(piped_format(info.video.pix_fmt))
-    size = width * height * len(set(order)) * pixels.dtype.itemsize if order else pixels.frame_bytes(width, height)
+    pixels, piped = working_format(info.video.pix_fmt), piped_format(info.video.pix_fmt)
     for done, i in enumerate(wanted):
-        raw = np.empty(size, np.uint8)
-        if running.fill(raw.data) < raw.size:
+        planes = raw_frame(running, piped, info.video.width, info.video.height)
+        if planes is None:
             status, lines = running.finish()
             if status < 0:
                 raise failure(f"decode {info.path}", status=status, lines=lines)
@@ -113,7 +111,6 @@ def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) ->
             why = str(failure("decode it", status=status, lines=lines)).split(": ", 1)[1] if status else "it ends"
             found = f"{wanted.start + done} of {len(timeline)} frames could be decoded"
             raise InputError(f"{info.path} ends early or is damaged: {found} ({why})")
-        planes = _split(raw, pixels, width, height, order) if order else _planes(raw, pixels, width, height)
         yield Planes(timeline.pts[i], planes, pixels)
     if wanted.stop == len(timeline) and running.fill(memoryview(bytearray(1))):
         raise InputError(
@@ -130,6 +127,16 @@ def _other_shape(info: MediaInfo, timeline: Timeline, frame: int) -> InputError:
         f"the size or pixel format of {info.path} changes midway, after about {after} s, and a video has one: take the"
         f" part before with --end, or make it one first, such as with {one}"
     )
+
+
+def raw_frame(running: Child, piped: str, width: int, height: int) -> tuple[NDArray[Any], ...] | None:
+    """The planes of the next raw frame of the format `piped`; None if the pipe ends before it does."""
+    pixels, order = working_format(piped), _SPLIT.get(piped)
+    size = width * height * len(set(order)) * pixels.dtype.itemsize if order else pixels.frame_bytes(width, height)
+    raw = np.empty(size, np.uint8)
+    if running.fill(raw.data) < raw.size:
+        return None
+    return _split(raw, pixels, width, height, order) if order else _planes(raw, pixels, width, height)
 
 
 def _planes(raw: NDArray[np.uint8], pixels: PixelFormat, width: int, height: int) -> tuple[NDArray[Any], ...]:

@@ -1,7 +1,7 @@
 """How large a picture says it is, from its header alone: OpenCV tells only after it has decoded the whole.
 
 No library among the dependencies reads headers only, and ffmpeg would cost a process per picture and read other formats
-than OpenCV does. The four formats that vfi takes say it in a fixed place, so those few bytes are read here.
+than OpenCV does. The formats that vfi takes say it in a known place, so those few bytes are read here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})  # that vfi reads and writes
+from interp_cli.media.exr_header import MAGIC, exr_header
+
+SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".exr"})  # that vfi reads and writes
 
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323  # tags of TIFF
 _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA = 258, 262, 277, 338
@@ -22,7 +24,7 @@ _MOST_STEPS: Final = 1 << 16  # from marker to marker, or from byte to byte wher
 
 
 def picture_size(file: BinaryIO) -> tuple[int, int] | None:
-    """(width, height) in px of a png, jpeg, webp or tiff; of a tiled tiff what its tiles take, if that is more.
+    """(width, height) in px of a png, jpeg, webp, tiff or exr; of a tiled tiff what its tiles take, if that is more.
 
     None for everything else, damaged headers included.
     """
@@ -37,6 +39,8 @@ def picture_size(file: BinaryIO) -> tuple[int, int] | None:
             return _webp(start)
         if start[:4] in (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"):
             return _tiff(file, start)
+        if start.startswith(MAGIC) and (light := exr_header(file)):
+            return light.width, light.height
     except (struct.error, ValueError):  # cut off, or pointing where no file reaches
         pass
     return None
@@ -56,7 +60,7 @@ class Samples:
 
 
 def picture_samples(file: BinaryIO) -> Samples:
-    """What the samples of a png, jpeg, webp or tiff are. A header that says too little counts as RGB of 8 bits."""
+    """What the samples of a png, jpeg, webp, tiff or exr are. A header that says too little counts as RGB of 8 bits."""
     start = file.read(32)
     try:
         if start.startswith(b"\x89PNG"):
@@ -68,6 +72,8 @@ def picture_samples(file: BinaryIO) -> Samples:
         if start[8:12] == b"WEBP":
             alpha = bool(start[20] & 0x10 if start[12:16] == b"VP8X" else start[12:16] == b"VP8L" and start[24] & 0x10)
             return Samples(color=True, alpha=alpha, deep=False)
+        if start.startswith(MAGIC) and (light := exr_header(file)):
+            return Samples(color=len(light.used) > 1, alpha="A" in light.used, deep=True)
         tags = _tiff_tags(file, start, (_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA))
         samples, deep = tags.get(_SAMPLES, 1), 8 < tags.get(_BITS, 8) <= 16
         return Samples(samples > 2 or tags.get(_PHOTOMETRIC, 1) > 1, alpha=samples in (2, 4), deep=deep)

@@ -15,6 +15,8 @@ import numpy as np
 from interp_cli.errors import InputError
 from interp_cli.media.animation import is_animated_webp
 from interp_cli.media.bounds import MOST_FRAMES, check_size
+from interp_cli.media.exr_header import check_exr, exr_header
+from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.float_pictures import is_float, why_not_read
 from interp_cli.media.picture_size import SUFFIXES, Samples, picture_samples, picture_size
 from interp_cli.media.types import PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat, Planes, VideoStream
@@ -56,7 +58,7 @@ def _in_folder(text: str) -> tuple[str, ...]:
     if not pictures:
         _refuse_floats(held)
         advice = f"give the files in it, such as {Path(text) / '*.mp4'}"
-        raise InputError(f"{text} is a folder without png, jpg, webp or tiff pictures: {advice}")
+        raise InputError(f"{text} is a folder without png, jpg, webp, tiff or exr pictures: {advice}")
     kinds = sorted({_CODECS.get(path.suffix.lower(), path.suffix.lower()[1:]) for path in pictures})
     if len(kinds) > 1:
         one = Path(text) / f"*{pictures[0].suffix}"
@@ -95,7 +97,7 @@ def _known(text: str, found: list[str]) -> tuple[str, ...]:
     _refuse_floats(map(Path, found))
     others = [path for path in found if Path(path).suffix.lower() not in SUFFIXES]
     if others:
-        raise InputError(f"{others[0]}, one of {text}, is no png, jpg, webp or tiff: give videos without quotes")
+        raise InputError(f"{others[0]}, one of {text}, is no png, jpg, webp, tiff or exr: give videos without quotes")
     return _in_order(text, found)
 
 
@@ -133,7 +135,9 @@ def missing_numbers(pictures: tuple[str, ...]) -> int:
 # ---- what they are
 
 
-def picture_info(text: str, pictures: tuple[str, ...], *, rate: Fraction, limits: InputLimits | None) -> MediaInfo:
+def picture_info(
+    text: str, pictures: tuple[str, ...], *, rate: Fraction, limits: InputLimits | None, ffmpeg: Ffmpeg
+) -> MediaInfo:
     """What the pictures are as one video at `rate` frames/s: all their headers are read, and the first one is decoded.
 
     Its format is the least that holds each of them without loss. Raises InputError, for different sizes too.
@@ -141,7 +145,7 @@ def picture_info(text: str, pictures: tuple[str, ...], *, rate: Fraction, limits
     from interp_cli.media.images import read_image  # brings OpenCV, which most inputs do without
 
     allowed = limits or InputLimits()
-    first = read_image(pictures[0], max_pixels=allowed.max_pixels)
+    first = read_image(pictures[0], max_pixels=allowed.max_pixels, ffmpeg=ffmpeg)
     size, samples = _header(pictures[0], allowed)
     for path in pictures[1:]:
         other, its = _header(path, allowed)
@@ -164,6 +168,7 @@ def picture_info(text: str, pictures: tuple[str, ...], *, rate: Fraction, limits
             pix_fmt=pixels.name,
             bit_depth=pixels.depth,
             time_base=1 / rate,
+            sar=_pixel_shape(pictures[0]),
             color=Color(range="pc", matrix="gbr" if rgb else None),
         ),
         limits=allowed,
@@ -177,14 +182,14 @@ def picture_timeline(info: MediaInfo) -> Timeline:
     return Timeline(time_base=info.video.time_base, pts=tuple(range(count)), end_pts=count)
 
 
-def read_pictures(info: MediaInfo, timeline: Timeline, wanted: range) -> Iterator[Planes]:
+def read_pictures(info: MediaInfo, timeline: Timeline, wanted: range, *, ffmpeg: Ffmpeg) -> Iterator[Planes]:
     """The pictures with numbers `wanted`, all in the format of `info`. Raises InputError for one that does not fit."""
     from interp_cli.media.images import read_image
 
     pixels = PIXEL_FORMATS[info.video.pix_fmt]
     for i in wanted:
         path = info.pictures[i]
-        planes = read_image(path, max_pixels=(info.limits or InputLimits()).max_pixels)
+        planes = read_image(path, max_pixels=(info.limits or InputLimits()).max_pixels, ffmpeg=ffmpeg)
         if (planes.width, planes.height) != (info.video.width, info.video.height):
             wanted_size = f"{info.video.width} x {info.video.height}"
             raise InputError(f"{path} is {planes.width} x {planes.height} and not {wanted_size} like the others")
@@ -198,12 +203,20 @@ def _header(path: str, limits: InputLimits) -> tuple[tuple[int, int], Samples]:
             if size is None or min(size) < 1:
                 raise InputError(f"{path} is not a picture that vfi can read: is it damaged?")
             check_size(path, *size, max_pixels=limits.max_pixels)
+            check_exr(path, file, max_pixels=limits.max_pixels)
             if is_animated_webp(file):
                 raise InputError(f"{path} is an animated WebP, and one of several pictures: give that file alone")
             file.seek(0)
             return size, picture_samples(file)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+
+
+def _pixel_shape(path: str) -> Fraction:
+    """Width of a pixel to its height; of the formats that can say, EXR is the one where it is meant."""
+    with Path(path).open("rb") as file:
+        header = exr_header(file)
+    return Fraction(1) if header is None else header.sar
 
 
 def _samples_of(pixels: PixelFormat) -> Samples:

@@ -45,7 +45,7 @@ def probe(
     A folder, numbered pattern or glob of pictures is a video at `picture_rate` frames/s, for they have no rate.
     """
     if limits is not None and (pictures := find_pictures(path)) is not None:
-        return picture_info(path, pictures, rate=picture_rate or DEFAULT_RATE, limits=limits)
+        return picture_info(path, pictures, rate=picture_rate or DEFAULT_RATE, limits=limits, ffmpeg=ffmpeg)
     if picture_rate is not None:
         raise UsageError(f"--input-fps is for pictures, and {path} has times of its own: leave it out")
     check_file(path)

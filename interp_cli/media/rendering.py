@@ -6,27 +6,34 @@ GIF, so that no colour flickers, and numbered files that belong together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from interp_cli.errors import MissingToolError, UsageError
 from interp_cli.media.conversion import scale_matrix
-from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, has_encoder, run
+from interp_cli.media.decode import raw_frame
+from interp_cli.media.exr import exr_of
+from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, child, failure, file_url, has_encoder, run
 from interp_cli.media.formats import working_format
+from interp_cli.media.light import light_of
 from interp_cli.media.mux import concat_list
-from interp_cli.media.orientation import turning
-from interp_cli.media.types import Family, MediaInfo, PixelFormat
+from interp_cli.media.orientation import turned_size, turning
+from interp_cli.media.types import Color, Family, MediaInfo, PixelFormat, Planes
 from interp_cli.options import EncodeOptions
 
 _ENCODERS: Final = {
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".tif": "tiff", ".tiff": "tiff",
+    ".exr": "exr",  # vfi's own
     "gif": "gif", "apng": "apng", "yuv4mpegpipe": "wrapped_avframe",
 }  # fmt: skip
 _EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none"
 _DITHER = "dither=bayer:bayer_scale=4"  # the same in every frame: what does not move does not flicker (docs/log.md)
+_HDR = frozenset({"smpte2084", "arib-std-b67"})
 PALETTE, PICTURES = "palette.png", "pictures"  # names in the work directory
 
 
@@ -40,6 +47,9 @@ class Rendering:
     filters: tuple[str, ...]  # from the frames as they were encoded to `pix_fmt`
     args: tuple[tuple[str, str], ...]
     description: str
+    size: tuple[int, int]  # width and height of the result, px
+    sar: Fraction  # of the result
+    color: Color  # of the frames, with their range
     plays: int = 0  # how often a player shows an animation; 0: for ever
     notes: tuple[str, ...] = ()
 
@@ -65,7 +75,12 @@ def choose_rendering(
     if given:
         raise UsageError(f"{given[0]} means nothing to {what}: leave it out")
     encoder = _ENCODERS[suffix if container == "image2" else container]
-    if encoder != "wrapped_avframe" and not has_encoder(ffmpeg, encoder):
+    if encoder == "exr" and info.video.color.transfer in _HDR:
+        raise UsageError(
+            f"{info.path} has the curve {info.video.color.transfer} and {what} would hold the light of sRGB's:"
+            " choose png or tiff, which keep the code"
+        )
+    if encoder not in ("wrapped_avframe", "exr") and not has_encoder(ffmpeg, encoder):
         raise MissingToolError(f"{ffmpeg.path} was built without {encoder}: choose another kind, such as .png")
     source = working_format(info.video.pix_fmt)
     quality = _quality(encoder, options.crf, what)
@@ -78,9 +93,12 @@ def choose_rendering(
         container=container,
         encoder=encoder,
         pix_fmt=pix_fmt,
-        filters=(*turning(info.video, source), *_conversion(info, source, pix_fmt)),
+        filters=(*turning(info.video, source), *_conversion(info, source, pix_fmt, keep=encoder == "exr")),
         args=quality,
         description=f"{encoder}{shown}, {pix_fmt}, from lossless frames",
+        size=turned_size(info.video),
+        color=replace(info.video.color, range=_range(info, source)),
+        sar=1 / info.video.sar if info.video.rotation in (90, 270) else info.video.sar,
         plays=plays,
         notes=tuple(notes),
     )
@@ -111,6 +129,10 @@ def _target(encoder: str, source: PixelFormat) -> tuple[str, list[str]]:
         return (f"rgba64{end}" if alpha else f"rgb48{end}") if deep else ("rgba" if alpha else "rgb24"), []
     if encoder == "wrapped_avframe":
         return _y4m_format(source)
+    if encoder == "exr":  # of RGB and gray the very values
+        if source.family is Family.YUV:  # with chroma of full size; the rest is done exactly, which swscale does not do
+            return re.sub(r"4\d\dp", "444p", source.name), []
+        return "rgba" if source.name == "gbrap" else source.name, []  # ffmpeg 5.1 is off by one between the two
     if deep:
         notes.append(f"{source.depth} bits become 8: choose png or tiff to keep them")
     if encoder == "gif":
@@ -139,13 +161,22 @@ def _y4m_format(source: PixelFormat) -> tuple[str, list[str]]:
     return f"yuv{name}p{bits}", lost
 
 
-def _conversion(info: MediaInfo, source: PixelFormat, pix_fmt: str) -> tuple[str, ...]:
-    """Filters to `pix_fmt` that read and write the right matrix and range; only `format` where nothing changes."""
-    color, matrix = info.video.color, scale_matrix(info.video)
+def _range(info: MediaInfo, source: PixelFormat) -> str:
+    """That of the frames: where the file does not say, YUV is "tv", as players take it, and gray is "pc"."""
     if source.family is Family.YUV:
-        given = f"in_color_matrix={matrix}:in_range={color.range or 'tv'}"
-    else:
-        given = f"in_range={'tv' if source.family is Family.GRAY and color.range == 'tv' else 'pc'}"
+        return info.video.color.range or "tv"
+    return "tv" if source.family is Family.GRAY and info.video.color.range == "tv" else "pc"
+
+
+def _conversion(info: MediaInfo, source: PixelFormat, pix_fmt: str, *, keep: bool = False) -> tuple[str, ...]:
+    """Filters to `pix_fmt` that read and write the right matrix and range, or `keep` both."""
+    if keep:
+        kept = _range(info, source)
+        return (f"scale=in_range={kept}:out_range={kept}:{_EXACT}", f"format={pix_fmt}")
+    color, matrix = info.video.color, scale_matrix(info.video)
+    given = f"in_range={_range(info, source)}"
+    if source.family is Family.YUV:
+        given = f"in_color_matrix={matrix}:{given}"
     if pix_fmt.startswith("yuvj"):
         wanted = "out_color_matrix=smpte170m:out_range=pc"
     elif pix_fmt.startswith("yuv") and source.family is Family.RGB:
@@ -188,6 +219,10 @@ def render(
         target, grows = out, out.resolve()
         if rendering.container == "image2":
             out.mkdir()
+        if rendering.encoder == "exr":
+            _exr(whole, filters, rendering, out, ffmpeg=ffmpeg)
+            return
+        if rendering.container == "image2":
             target = Path(out.name) / f"%08d{_suffix(rendering)}"
             options |= {"start_number": 1}
         elif rendering.container == "apng":
@@ -204,6 +239,23 @@ def render(
 
 def _suffix(rendering: Rendering) -> str:
     return next(suffix for suffix, encoder in _ENCODERS.items() if encoder == rendering.encoder)
+
+
+def _exr(whole: Input, filters: list[str], rendering: Rendering, out: Path, *, ffmpeg: Ffmpeg) -> None:
+    """Every frame as raw samples, and its picture by us."""
+    width, height = rendering.size
+    options: dict[str, Value] = {"vf": ",".join(filters), "f": "rawvideo", "fps_mode": "passthrough"}
+    output = Output("pipe:1", ("0:v:0",), options)
+    with child(ffmpeg, [whole], [output], flags=("-copyts",), cwd=out.resolve().parent, tied=True) as running:
+        for n in count(1):
+            planes = raw_frame(running, rendering.pix_fmt, width, height)
+            if planes is None:
+                break
+            light = light_of(Planes(n, planes, working_format(rendering.pix_fmt)), rendering.color)
+            (out / f"{n:08d}.exr").write_bytes(exr_of(light, sar=rendering.sar))
+        status, lines = running.finish()
+    if status:
+        raise failure(f"write {out.name}", status=status, lines=lines)
 
 
 def _gif(

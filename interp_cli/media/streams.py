@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from interp_cli.errors import UsageError
-from interp_cli.media.float_pictures import is_float, why_not_written
 from interp_cli.media.types import MediaInfo, OtherStream
 from interp_cli.options import AudioInSlowMotion
 
@@ -105,8 +104,6 @@ def container_for(path: Path | str, asked: str | None = None) -> str:
             raise UsageError(f"-f {asked} is no format that vfi writes: give one of {', '.join(sorted(_FORMATS))}")
         return _FORMATS[asked.lower()]
     suffix = Path(path).suffix.lower()
-    if is_float(path):
-        raise UsageError(why_not_written(path))
     if suffix not in _MUXERS:
         known = ", ".join(_MUXERS)
         raise UsageError(f"{path} does not say what kind of video file to write: end its name with one of {known}")

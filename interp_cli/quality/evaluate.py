@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from interp_cli.media.rgb import rgb
 from interp_cli.media.types import Color, Planes
-from interp_cli.quality.frames import Sample, luma, rgb
+from interp_cli.quality.frames import Sample, luma
 from interp_cli.quality.metrics import psnr, ssim
 
 if TYPE_CHECKING:

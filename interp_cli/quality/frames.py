@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from interp_cli.errors import InputError
 from interp_cli.media.decode import decode
 from interp_cli.media.images import read_image
+from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.probe import probe, scan
-from interp_cli.media.types import Color, Family, Planes, luma_of_red_and_blue
+from interp_cli.media.types import Color, Family, Planes
 from interp_cli.options import InputLimits
 from interp_cli.timeline import Target
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from interp_cli.media.ffmpeg import Ffmpeg
 
 VIDEO_SUFFIXES: Final = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".nut", ".ts", ".webm"})
-IMAGE_SUFFIXES: Final = frozenset({".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def triplet_sample(folder: Path, *, limits: InputLimits | None = None) -> Sample
 
 def images_in(folder: Path) -> list[Path]:
     """The image files directly in `folder`, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def find_material(path: Path) -> tuple[list[Path], list[Path]]:
@@ -147,29 +147,6 @@ def luma(planes: Planes) -> NDArray[Any]:
     green, blue, red = (plane.astype(np.float32) for plane in planes.data[:3])
     weighted: NDArray[np.float32] = 0.299 * red + 0.587 * green + 0.114 * blue
     return weighted
-
-
-def rgb(planes: Planes, color: Color) -> NDArray[np.float32]:
-    """The frame as RGB, (H, W, 3) float32, black 0 and white 1; not clipped; chroma enlarged bilinearly."""
-    peak = planes.format.peak
-    if planes.format.family is Family.RGB:
-        green, blue, red = planes.data[:3]
-        return (np.stack([red, green, blue], axis=-1) / np.float32(peak)).astype(np.float32)
-    unit = np.float32(1 << (planes.format.depth - 8))
-    full = color.range == "pc"
-    black, span, chroma_span = (0, peak, peak) if full else (16 * unit, 219 * unit, 224 * unit)
-    y = (planes.data[0].astype(np.float32) - black) / span
-    if planes.format.family is Family.GRAY:
-        return np.stack([y, y, y], axis=-1)
-    size = (planes.width, planes.height)
-    u, v = (
-        (cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) - 128 * unit) / chroma_span
-        for plane in planes.data[1:3]
-    )
-    kr, kb = luma_of_red_and_blue(color, planes.height)
-    red, blue = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
-    green = (y - kr * red - kb * blue) / (1 - kr - kb)
-    return np.stack([red, green, blue], axis=-1).astype(np.float32)
 
 
 def _sample(name: str, window: list[Planes], run: Run, gap: int, color: Color) -> Sample:

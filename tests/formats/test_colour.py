@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import MakeClip, Proved, tool
+from conftest import MakeClip, Proved, chosen, tool
 from fakes import LinearBlend
 from numpy.typing import NDArray
 from whole_files import convert, frames, planes, use_network
@@ -139,10 +139,10 @@ ALL = [
     *(Case(pix_fmt=f"gray{depth}", range=range_) for depth in DEPTHS for range_ in RANGES),
     *(Case(pix_fmt=f"gbrp{depth}") for depth in DEPTHS),
 ]
-CASES = [*FEW, *(pytest.param(case, marks=pytest.mark.slow) for case in ALL if case not in FEW)]
+CASES = [*FEW, *(case for case in ALL if case not in FEW)]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", chosen(CASES, once=FEW[:2]), ids=str)
 def test_what_stands_still_is_not_changed_by_what_moves(
     case: Case, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
 ) -> None:
@@ -164,9 +164,7 @@ RGB = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [*list(RGB)[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in list(RGB)[2:])]
-)
+@pytest.mark.parametrize("name", chosen(RGB, once=("GIF",)))
 def test_rgb_sources_stand_still(
     name: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
 ) -> None:
@@ -180,11 +178,7 @@ def test_rgb_sources_stand_still(
 
 @pytest.mark.parametrize(
     ("pix_fmt", "codec"),
-    [
-        ("yuv420p", "libx264"),
-        pytest.param("yuv444p", "libx264", marks=pytest.mark.slow),
-        pytest.param("yuv422p", "mjpeg", marks=pytest.mark.slow),
-    ],
+    chosen([("yuv420p", "libx264"), ("yuv444p", "libx264"), ("yuv422p", "mjpeg")], once=[("yuv420p", "libx264")]),
 )
 def test_full_range_video_stands_still(
     pix_fmt: str, codec: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
@@ -202,11 +196,11 @@ def test_full_range_video_stands_still(
 
 @pytest.mark.parametrize("case", FEW, ids=str)
 def test_composing_two_equal_pictures_gives_the_same_picture(
-    case: Case, wheel: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: Case, ffmpeg: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the rule that holds still what is still: nothing on the way to the result rounds or clips a value."""
     use_network(monkeypatch, LinearBlend(), hold_still=False)
-    assert check_still(clip(tmp_path, case), tmp_path / "out.mkv", ffmpeg=wheel) == 0
+    assert check_still(clip(tmp_path, case), tmp_path / "out.mkv", ffmpeg=ffmpeg) == 0
 
 
 PLAYED = {  # name -> how to write it with as little loss as the codec knows
@@ -228,8 +222,8 @@ def psnr_in_rgb(result: Path, pictures: Path, *, matrix: str) -> float:
 
 
 @pytest.mark.usefixtures("blending")
-@pytest.mark.parametrize("depth", ["8 bits", pytest.param("16 bits", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["mp4", *(pytest.param(kind, marks=pytest.mark.slow) for kind in list(PLAYED)[1:])])
+@pytest.mark.parametrize("depth", chosen(["8 bits", "16 bits"], always=("8 bits",)))
+@pytest.mark.parametrize("kind", chosen(PLAYED, always=("mp4",)))
 def test_rgb_pictures_become_video_that_every_player_shows(
     kind: str, depth: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import MakeClip, Proved, tool
+from conftest import MakeClip, Proved, chosen, tool
 from numpy.typing import NDArray
 from whole_files import convert
 
@@ -63,16 +63,15 @@ def test_every_orientation_is_read_as_ffprobe_tells_it(
     assert (video.width, video.height, video.sar) == (64, 48, Fraction(3, 2))
 
 
-FEW = {("mp4", 90, False), ("mp4", 90, True), ("ts", 270, True)}
-ALL = [
-    pytest.param(case, name, marks=() if (name, *case) in FEW else pytest.mark.slow, id=f"{name} {words(*case)}")
-    for name in NAMES
-    for case in EIGHT
-]
+ALL = [(case, name) for name in NAMES for case in EIGHT]
 
 
 @blends
-@pytest.mark.parametrize(("case", "ending"), ALL)
+@pytest.mark.parametrize(
+    ("case", "ending"),
+    chosen(ALL, always=[((90, True), "mp4")], once=[((90, False), "mp4"), ((270, True), "ts")]),
+    ids=[f"{name} {words(*case)}" for case, name in ALL],
+)
 def test_what_is_shown_is_turned_once(
     case: tuple[int, bool], ending: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
 ) -> None:
@@ -134,12 +133,11 @@ def changing(folder: Path, ending: str, after: str) -> Path:
 @blends
 @pytest.mark.parametrize(
     ("change", "ending"),
-    [
-        ("another size", "ts"),
-        ("4:4:4 after 4:2:0", "webm"),
-        pytest.param("another size", "webm", marks=pytest.mark.slow),
-        pytest.param("4:4:4 after 4:2:0", "ts", marks=pytest.mark.slow),
-    ],
+    chosen(
+        [("another size", "ts"), ("4:4:4 after 4:2:0", "webm"), ("another size", "webm"), ("4:4:4 after 4:2:0", "ts")],
+        always=[("another size", "ts")],
+        once=[("4:4:4 after 4:2:0", "webm")],
+    ),
 )
 def test_a_stream_that_changes_its_shape_midway_is_refused(
     change: str, ending: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
@@ -174,6 +172,7 @@ def small(folder: Path, width: int, height: int, pix_fmt: str) -> Path:
     return path
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "size", [*(size if size in FEW_SMALL else pytest.param(size, marks=pytest.mark.slow) for size in SMALL)], ids=str
 )

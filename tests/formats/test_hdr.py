@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
-from conftest import MakeClip, Proved
+from conftest import MakeClip, Proved, chosen
 from whole_files import convert
 
 from interp_cli.media.encode import choose_encoding
@@ -52,7 +52,7 @@ def labels(path: Path) -> tuple[int, ...]:
         return int(c.color_range), int(c.colorspace), int(c.color_primaries), int(c.color_trc)
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("ending", chosen(["mp4", "mov", "mkv"], always=("mp4",), once=("mov", "mkv")))
 def test_hdr10_metadata_reaches_the_result_as_they_were(
     ending: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
 ) -> None:
@@ -75,6 +75,7 @@ def test_hlg_keeps_its_curve(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path
     proved("Colour", "HLG (bt2020) HEVC in mp4: labels", "PyAV", "equal to the source's", ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("codec", "preset", "step"), [("av1", "12", Fraction(1, 65536)), ("h264", "ultrafast", 0)])
 def test_other_codecs_carry_hdr10_metadata_as_exactly_as_they_can(
     codec: str, preset: str, step: Fraction, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
@@ -112,6 +113,7 @@ def test_a_codec_without_a_place_for_hdr10_metadata_is_told_of(
     assert not any("HDR10" in note for note in plain.notes)
 
 
+@pytest.mark.once
 def test_options_of_the_user_go_with_ours(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path) -> None:
     source, out = hdr(make_clip, "pq.mp4", "smpte2084"), tmp_path / "out.mp4"
     own = (("x265-params", "max-cll=500,200:keyint=2"),)
@@ -123,6 +125,7 @@ def test_options_of_the_user_go_with_ours(ffmpeg: Ffmpeg, make_clip: MakeClip, t
     assert sum(keys) == 4 and len(keys) == 8
 
 
+@pytest.mark.once
 def test_only_a_part_of_the_metadata_is_carried_as_a_part(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path) -> None:
     params = f"{WRITTEN}:transfer=smpte2084:max-cll=700,90"
     x265 = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-x265-params", params)
@@ -161,7 +164,7 @@ def test_every_codec_keeps_both_curves_in_both_containers(
     proved("Colour", case, "side data and labels by PyAV", result, ffmpeg=ffmpeg)
 
 
-@pytest.mark.parametrize("ending", ["webm", pytest.param("mkv", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ending", chosen(["webm", "mkv"], once=("webm",)))
 def test_vp9_keeps_the_labels(ending: str, ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved) -> None:
     """They stand in the container, for VP9 itself has no place for the curve and the primaries."""
     source, out = hdr(make_clip, "hlg.mp4", "arib-std-b67", screen=""), tmp_path / f"out.{ending}"

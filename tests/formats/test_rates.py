@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import MakeClip
+from conftest import MakeClip, chosen
 from numpy.typing import NDArray
 
 from interp_cli.job.job import Job, run
@@ -30,7 +30,8 @@ RESULTS = {
     "119.88": Fraction(120000, 1001), "120": Fraction(120), "144": Fraction(144), "240": Fraction(240),
 }  # fmt: skip
 PAIRS = [(source, result) for source in (*SOURCES, "VFR") for result in RESULTS]
-IN_EVERY_RUN = {("23.976", "59.94"), ("25", "60"), ("VFR", "60"), ("60", "24")}
+IN_EVERY_RUN = {("23.976", "59.94"), ("VFR", "60")}
+WITH_ONE_FFMPEG = {("25", "60"), ("60", "24")}
 FACTORS, SLOWER = range(2, 17), range(2, 33)
 FRAMES = 8  # of a small clip
 MILLISECONDS = (37, 11, 90, 20, 20, 333, 5, 64)  # between the frames of the variable clip
@@ -94,7 +95,7 @@ def test_factors_show_every_source_frame_at_its_own_time(factor: int, proved: Ca
 @pytest.mark.parametrize("factor", SLOWER)
 def test_slow_motion_shows_every_source_frame_at_its_own_time(factor: int, proved: Callable[..., None]) -> None:
     for name, rate in SOURCES.items():
-        source = line(name)
+        source = line(name, -(-16 // factor))  # so that the result is of several segments
         slow = source.stretched(Fraction(factor))
         assert slow.duration == factor * source.duration
         said = by_arithmetic(make_plan(slow, rate), slow, rate)
@@ -147,9 +148,7 @@ def lossless(source: Path, out: Path, ffmpeg: Ffmpeg, **changes: Any) -> Job:
 ORACLE = "PyAV: times and pixels"
 
 
-@pytest.mark.parametrize(
-    ("name", "wanted"), [p if p in IN_EVERY_RUN else pytest.param(*p, marks=pytest.mark.slow) for p in PAIRS]
-)
+@pytest.mark.parametrize(("name", "wanted"), chosen(PAIRS, always=IN_EVERY_RUN, once=WITH_ONE_FFMPEG))
 def test_results_have_every_frame_at_its_time_and_source_frames_untouched(
     name: str, wanted: str, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg, proved: Callable[..., None]
 ) -> None:
@@ -158,7 +157,7 @@ def test_results_have_every_frame_at_its_time_and_source_frames_untouched(
     proved("Rates", f"{name} to {wanted}", ORACLE, said, ffmpeg=ffmpeg)
 
 
-@pytest.mark.parametrize("factor", [f if f == 5 else pytest.param(f, marks=pytest.mark.slow) for f in FACTORS])
+@pytest.mark.parametrize("factor", chosen(FACTORS, once=(5,)))
 def test_results_of_factors_have_all_source_frames(
     factor: int, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg, proved: Callable[..., None]
 ) -> None:
@@ -168,7 +167,7 @@ def test_results_of_factors_have_all_source_frames(
     proved("Rates", f"factor {factor}", ORACLE, said, ffmpeg=ffmpeg)
 
 
-@pytest.mark.parametrize("factor", [f if f == 8 else pytest.param(f, marks=pytest.mark.slow) for f in SLOWER])
+@pytest.mark.parametrize("factor", chosen(SLOWER, once=(8,)))
 def test_results_of_slow_motion_have_all_source_frames(
     factor: int, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg, proved: Callable[..., None]
 ) -> None:

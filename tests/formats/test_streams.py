@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
-from conftest import MakeClip, Proved, tool
+from conftest import MakeClip, Proved, chosen, tool
 from numpy.typing import NDArray
 from remuxed import remade, tracks
 from whole_files import convert
@@ -64,11 +62,6 @@ TITLES = {"mp4": "handler_name", "mov": "handler_name", "mkv": "title", "webm": 
 OTHER_CODES = {"ger": "deu", "chi": "zho"}  # of the same languages, as QuickTime has them
 # Framed otherwise in MPEG-TS; without the packet of its priming in AVI, whose sound begins at 0.
 OTHER_PACKETS = {("ts", "aac"), ("ts", "opus"), ("avi", "mp3")}
-
-
-def seldom(names: Iterable[Any], *, but: tuple[Any, ...]) -> list[Any]:
-    """Parameters of a test that runs only among the slow ones, `but` for some."""
-    return [name if name in but else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @dataclass
@@ -147,7 +140,7 @@ def nine_sounds(nine_tracks: Path) -> list[Sound]:
     return sounds(nine_tracks)
 
 
-@pytest.mark.parametrize("ending", seldom(KEPT, but=("mp4",)))
+@pytest.mark.parametrize("ending", chosen(KEPT, always=("mp4",)))
 def test_every_sound_track_is_there_in_its_time_with_its_name(
     ending: str, ffmpeg: Ffmpeg, nine_tracks: Path, nine_sounds: list[Sound], tmp_path: Path, proved: Proved
 ) -> None:
@@ -287,8 +280,10 @@ def blocks(path: Path, number: int) -> list[tuple[Fraction, bytes]]:
     return [(time - first, data) for time, data in found]
 
 
-@pytest.mark.parametrize("slow", [Fraction(1), Fraction(5, 2)], ids=["whole speed", "slow"])
-@pytest.mark.parametrize("ending", seldom(FATES, but=("mp4",)))
+@pytest.mark.parametrize(
+    "slow", chosen([Fraction(1), Fraction(5, 2)], always=(1,), once=(Fraction(5, 2),)), ids=["whole speed", "slow"]
+)
+@pytest.mark.parametrize("ending", chosen(FATES, always=("mp4",)))
 def test_subtitles_are_kept_or_converted_or_said_to_be_left_out(
     ending: str, slow: Fraction, ffmpeg: Ffmpeg, six_subtitles: Path, tmp_path: Path, proved: Proved
 ) -> None:
@@ -330,7 +325,7 @@ def test_subtitles_are_kept_or_converted_or_said_to_be_left_out(
 
 
 @pytest.mark.parametrize("slow", [Fraction(1), Fraction(8)], ids=["whole speed", "slow"])
-@pytest.mark.parametrize("ending", seldom(["mp4", "mkv", "webm"], but=()))
+@pytest.mark.parametrize("ending", chosen(["mp4", "mkv", "webm"]))
 def test_subtitles_of_an_mp4_are_where_they_were(
     ending: str, slow: Fraction, ffmpeg: Ffmpeg, six_subtitles: Path, tmp_path: Path, proved: Proved
 ) -> None:
@@ -387,7 +382,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path
     return folder / "a.png", folder / "b.jpg", folder / "f.ttf"
 
 
-@pytest.mark.parametrize("slow", seldom([Fraction(1), Fraction(2)], but=(Fraction(1),)))
+@pytest.mark.parametrize("slow", chosen([Fraction(1), Fraction(2)], once=(Fraction(1),)))
 def test_covers_go_into_matroska_and_out_of_it(
     slow: Fraction, ffmpeg: Ffmpeg, pictures: tuple[Path, Path, Path], tmp_path: Path, proved: Proved
 ) -> None:
@@ -447,7 +442,7 @@ def test_covers_and_fonts_of_matroska_keep_their_names_or_are_said_to_be_left_ou
             )
 
 
-@pytest.mark.parametrize("ending", seldom(["mov", "mp4", "mkv"], but=("mov",)))
+@pytest.mark.parametrize("ending", chosen(["mov", "mp4", "mkv"], always=("mov",)))
 def test_a_timecode_is_left_out_and_said_to_be(ending: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved) -> None:
     tool(*SMALL, *H264, "-timecode", "01:00:00:00", tmp_path / "in.mov")
     with av.open(str(tmp_path / "in.mov")) as container:
@@ -476,7 +471,7 @@ def test_a_timecode_that_is_only_a_tag_is_said_to_be_left_out(wheel: Ffmpeg, tmp
 
 
 @pytest.mark.parametrize("slow", [Fraction(1), Fraction(5, 2)], ids=["whole speed", "slow"])
-@pytest.mark.parametrize("ending", seldom(["mp4", "mov", "mkv", "webm", "nut", "avi", "ts"], but=()))
+@pytest.mark.parametrize("ending", chosen(["mp4", "mov", "mkv", "webm", "nut", "avi", "ts"]))
 def test_chapters_are_kept_where_a_container_has_them(
     ending: str, slow: Fraction, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
 ) -> None:
@@ -504,7 +499,7 @@ def test_chapters_are_kept_where_a_container_has_them(
     proved("Streams: other", case, "PyAV", f"left out: {lost}" if lost else "times and titles equal", ffmpeg=ffmpeg)
 
 
-@pytest.mark.parametrize(("codec", "ending"), [("bin_data", "mp4"), pytest.param("klv", "ts", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("codec", "ending"), chosen([("bin_data", "mp4"), ("klv", "ts")], once=[("bin_data", "mp4")]))
 def test_data_are_kept_packet_for_packet(
     codec: str, ending: str, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
 ) -> None:
@@ -563,9 +558,9 @@ def flash_and_beep(ending: str, late: Fraction, folder: Path) -> Path:
 
 
 @pytest.mark.usefixtures("blending")
-@pytest.mark.parametrize("late", seldom([Fraction(0), Fraction(3, 10)], but=(Fraction(3, 10),)))
-@pytest.mark.parametrize("ending", seldom(["mkv", "mp4"], but=("mp4",)))
-@pytest.mark.parametrize("slow", seldom([Fraction(2), Fraction(5, 2), Fraction(8)], but=(Fraction(5, 2),)))
+@pytest.mark.parametrize("late", chosen([Fraction(0), Fraction(3, 10)], always=(Fraction(3, 10),)))
+@pytest.mark.parametrize("ending", chosen(["mkv", "mp4"], always=("mp4",)))
+@pytest.mark.parametrize("slow", chosen([Fraction(2), Fraction(5, 2), Fraction(8)], always=(Fraction(5, 2),)))
 def test_slow_motion_stretches_sound_subtitles_and_chapters_alike(
     slow: Fraction, ending: str, late: Fraction, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
 ) -> None:

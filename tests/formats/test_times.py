@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import MakeClip, Proved, tool
+from conftest import MakeClip, Proved, chosen, tool
 from whole_files import convert
 
 from interp_cli.errors import InputError
@@ -149,10 +151,11 @@ CASES: dict[str, tuple[Make, dict[str, Any]]] = {
     "y4m": (written("y4m", codec=("-pix_fmt", "yuv420p")), {}),
     "gif": (written("gif", codec=()), {}),
 }
-QUICK = {"sound late, mp4", "video late, ts", "edit list of a trimmed copy, mp4", "variable rate, mkv"}
+QUICK = {"video late, ts", "edit list of a trimmed copy, mp4"}
+WITH_ONE_FFMPEG = {"sound late, mp4", "variable rate, mkv"}
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CASES])
+@pytest.mark.parametrize("case", chosen(CASES, always=QUICK, once=WITH_ONE_FFMPEG))
 def test_every_source_frame_is_found_at_its_own_time(
     case: str, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg, proved: Proved
 ) -> None:
@@ -187,6 +190,37 @@ def test_sound_keeps_its_distance_in_every_container(
     proved("Times", case, "PyAV: where the tone begins", result, ffmpeg=ffmpeg)
 
 
+@pytest.mark.parametrize("suffix", ["webm", pytest.param("mkv", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("to", ["mkv", pytest.param("mp4", marks=pytest.mark.slow)])
+def test_frames_before_zero_are_kept_with_their_sound(
+    suffix: str, to: str, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg, proved: Proved
+) -> None:
+    """Picture and sound begin 0.2 s before the file's 0; the tone is heard from 0.1 s after the first frame on."""
+    begins = (*MOVING, "-itsoffset", "0.1", *TONE, *VP9, "-c:a", "libopus")
+    source = make_clip(f"negative.{suffix}", *begins, "-output_ts_offset", "-0.2", "-avoid_negative_ts", "disabled")
+    was = shown(source)
+    assert was.times[0] == first_packet(source) == Fraction(-1, 5)
+    out = tmp_path / f"out.{to}"
+    convert(source, out, ffmpeg=ffmpeg, rate="2x", codec="ffv1" if to == "mkv" else None, engine=NO_REPEATS)
+    now, moved = shown(out), heard_from(out) - heard_from(source)
+    assert Fraction(95, 1000) < heard_from(source) < Fraction(105, 1000)
+    assert abs(moved) < Fraction(3, 1000), float(moved)
+    if to == "mkv":
+        assert same_moments(replace(was, sound=None), replace(now, sound=None), factor=2) == 25
+    assert len(now.times) == 50 and now.times[0] >= 0
+    result = "all 25 source frames at their times from the first; sound within 3 ms of where it was"
+    proved("Times", f"first frame 0.2 s before 0, {suffix} to {to}", "PyAV, ffprobe", result, ffmpeg=ffmpeg)
+
+
+def first_packet(path: Path) -> Fraction:
+    """When the first packet of the picture is shown, s, by ffprobe; by PyAV where there is none."""
+    if (ffprobe := shutil.which("ffprobe")) is None:
+        return min(pts for pts, _ in packets(path))
+    entry = ("-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0", "-read_intervals", "%+#1")
+    told = subprocess.run([ffprobe, "-v", "error", *entry, path], capture_output=True, text=True, check=True)
+    return Fraction(told.stdout.strip().strip(","))
+
+
 def heard_from(path: Path) -> Fraction:
     """When the tone begins, s after the first frame: the first sample that is not silent."""
     with av.open(str(path)) as container:
@@ -204,6 +238,7 @@ def heard_from(path: Path) -> Fraction:
 LOUD = {"flt": 0.02, "s16": 650.0}  # a sixth of the tone's height
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("case", "shift"), [("a time that repeats", "0.04"), ("a step back of one frame", "0.08")])
 def test_times_that_do_not_rise_are_mended_and_said(
     case: str, shift: str, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg, proved: Proved
