@@ -535,9 +535,11 @@ def test_threads_do_not_spin_unless_the_user_wants_it(monkeypatch: pytest.Monkey
     from interp_cli.cli.entry import quieten_threads
 
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     quieten_threads()
     assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == ("PASSIVE", "7")
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
 
 
 def test_a_signal_before_any_work_ends_with_its_code() -> None:

@@ -188,9 +188,13 @@ def _forget_stdout() -> None:
 
 
 def quieten_threads() -> None:
-    """Before torch loads: OpenMP threads that spin while they wait starve ffmpeg, and each other in containers."""
+    """Before torch and numpy load: threads that spin while they wait starve ffmpeg, and each other in containers.
+
+    Those of numpy's OpenBLAS spin for 0.2 s when they are begun, and vfi gives them nothing to do.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @contextmanager
