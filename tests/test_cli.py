@@ -518,13 +518,28 @@ def test_the_shell_is_told_the_commands() -> None:
     assert "upsample" in child.stdout
 
 
+def test_a_torch_that_cannot_be_loaded_is_told_of_once(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('libc10.so is broken')")
+    run = subprocess.run(
+        [*VFI, "upsample", str(clip), "--factor", "2", "-o", str(tmp_path / "out.mp4")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "this is a bug (ImportError: libc10.so is broken)" in run.stderr
+    assert run.stderr.count("Traceback") == 1
+    assert not list(tmp_path.glob("*out*"))
+
+
 def test_threads_do_not_spin_unless_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from interp_cli.cli.entry import quieten_threads
 
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     quieten_threads()
     assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == ("PASSIVE", "7")
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
 
 
 def test_a_signal_before_any_work_ends_with_its_code() -> None:

@@ -68,6 +68,14 @@ def test_one_on_path_that_is_too_old_is_passed_over_but_one_asked_for_is_refused
         find_ffmpeg(old)
 
 
+def test_the_one_in_the_wheel_is_not_even_looked_for_where_another_does(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(bare / "ffmpeg", "echo 'ffmpeg version 6.1.1 Copyright'")
+    monkeypatch.setattr(room, "_path_in_wheel", lambda: pytest.fail("it was started for nothing"))
+    assert find_ffmpeg().origin == "PATH"
+
+
 def test_without_any_ffmpeg_the_sentence_says_what_to_type(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_path_in_wheel", lambda: None)
     with pytest.raises(MissingToolError, match="pip install imageio-ffmpeg"):

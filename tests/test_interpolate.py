@@ -13,6 +13,7 @@ from fakes import FakeNetwork, LinearBlend, Lively
 
 from interp_cli.engine.interpolate import Interpolator, check_mode, network_dtype
 from interp_cli.engine.levels import levels
+from interp_cli.engine.look import Sight
 from interp_cli.engine.way import working_scale
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media.types import Color, Planes, pixel_format
@@ -266,6 +267,18 @@ def test_few_frames_are_read_ahead_and_few_are_held(detect: bool) -> None:
     e = engine(Lively(), scene_detect=detect, batch=2)
     for n, _ in enumerate(e.run(source(), targets(40, 2), color=COLOR)):
         assert len(read) <= n // 2 + 1 + 2 + 2 * detect + 1
+
+
+def test_frames_that_were_looked_at_before_give_the_same_frames_and_cuts() -> None:
+    shown = [*clip(6), *(frame(n, shift=4 * n, seed=9) for n in range(6, 12))]
+    plain, before = engine(Lively(), scene_detect=True), engine(Lively(), scene_detect=True)
+    sight = Sight.of(before.options, given_cuts=False)
+    expected = run(plain, shown, targets(12, 2))
+    found = run(before, [sight.seen(planes) for planes in shown], targets(12, 2))
+    assert plain.cuts == before.cuts == [5]
+    for a, b in zip(expected, found, strict=True):
+        assert a.pts == b.pts
+        assert all(map(np.array_equal, a.data, b.data))
 
 
 def test_source_frames_may_start_anywhere_and_be_skipped() -> None:

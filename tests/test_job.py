@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,13 +14,16 @@ import numpy as np
 import pytest
 import small_clips
 
+from interp_cli.engine.scenes import thumbnail
 from interp_cli.errors import FfmpegError, InterruptedBySignal, OutputError, StoppedError, VfiError, WeightsError
 from interp_cli.job import job as room
 from interp_cli.job.job import Job, prepare, run
 from interp_cli.job.stills import even_times, make_stills, names_for
 from interp_cli.job.stop import Stop
-from interp_cli.media.children import stop_children
+from interp_cli.media.children import log_children, stop_children
+from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.mux import mux
+from interp_cli.media.types import Planes
 from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions, EngineOptions
 from interp_cli.progress import Silent
 from interp_cli.timeline import Timeline, make_plan
@@ -178,6 +182,36 @@ def test_an_existing_result_is_replaced_only_when_asked(source: Path, to: Path) 
     assert out.read_text() == "precious"
     run(Job(input=str(source), output=str(out), rate="50", overwrite=True))
     assert len(times_of(out)) == 50
+
+
+def test_each_fact_is_asked_of_ffmpeg_once(ffmpeg: Ffmpeg, folder: Path, to: Path) -> None:
+    spoken = small_clips.clip(folder / "spoken.mp4", rate="25", seconds="0.4", size="64x48", sound=True)
+    lines: list[str] = []
+    log_children(commands=lines.append)
+    try:
+        run(Job(input=str(spoken), output=str(to / "out.mp4"), rate="2x", ffmpeg=ffmpeg.path))
+    finally:
+        log_children()
+    of_source = [line for line in lines if str(spoken) in line]
+    assert len([line for line in of_source if "showinfo" in line]) == 2  # what it is; whether it is interlaced
+    assert len([line for line in of_source if "framecrc" in line and "showinfo" not in line]) == 2  # video; sound
+    assert len([line for line in of_source if "rawvideo" in line]) == 1  # decoded once
+    assert len([line for line in lines if "result.mp4" in line]) == 3  # written, opened, its packets read
+    assert len(lines) == 10
+
+
+def test_frames_are_looked_at_where_they_are_decoded_and_nobody_waits_for_that(
+    source: Path, to: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[str] = []
+
+    def slow(planes: Planes) -> Any:
+        where.append(threading.current_thread().name)
+        return thumbnail(planes)
+
+    monkeypatch.setattr("interp_cli.engine.look.thumbnail", slow)
+    run(Job(input=str(source), output=str(to / "out.mp4"), rate="2x"))
+    assert where == ["vfi-decode"] * 25
 
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(

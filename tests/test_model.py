@@ -1,5 +1,7 @@
 """The network's parts, against analytic cases."""
 
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from interp_cli.model.align import GUIDES, Alignment
 from interp_cli.model.flow import Estimate, cost_volume, resize
 from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose
 from interp_cli.model.propagate import around, median, propagated
-from interp_cli.model.replay import AFTER
+from interp_cli.model.replay import AFTER, Replay
 from interp_cli.model.teacher import Teacher
 from interp_cli.model.warp import warp
 
@@ -154,6 +156,33 @@ def test_without_decoders_alignment_alone_finds_a_movement_of_many_pixels() -> N
     wanted = torch.tensor([-0.25 * 11, 0.25 * 6, 0.75 * 11, -0.75 * 6]).view(1, 4, 1, 1)
     assert (torch.cat((s.F_t0, s.F_t1), 1) - wanted)[..., 24:-24, 24:-24].abs().mean() < 0.1
     torch.testing.assert_close(s.M, torch.full_like(s.M, 0.75))
+
+
+def test_while_one_thread_records_the_others_go_on_without_waiting() -> None:
+    replay, recording, released = Replay(), threading.Event(), threading.Event()
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        if torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+            recording.set()
+            assert released.wait(60)
+        return x + 1
+
+    def first() -> None:
+        with torch.inference_mode():
+            for _ in range(AFTER + 1):
+                replay("step", step, torch.zeros(3))
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    try:
+        assert recording.wait(60)
+        with torch.inference_mode():
+            assert replay("step", step, torch.ones(3)).tolist() == [2, 2, 2]
+        assert not replay.recorded
+    finally:
+        released.set()
+        thread.join()
+    assert len(replay.recorded) == 1
 
 
 def test_replayed_steps_give_the_same_bits_as_those_that_python_runs() -> None:

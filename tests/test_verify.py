@@ -161,7 +161,9 @@ def test_a_right_result_of_every_container_passes(
     suffix: str, how: str, source: Path, tmp_path: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Path] = []
-    monkeypatch.setattr(room, "verify", lambda work, finished: (verify(work, finished), seen.append(finished)))
+    monkeypatch.setattr(
+        room, "verify", lambda work, finished, **how: (verify(work, finished, **how), seen.append(finished))
+    )
     part: dict[str, Any] = {"slow": Fraction(2), "start": Fraction(1, 5), "end": Fraction(4, 5)}
     codec = EncodeOptions(codec=Codec.VP9, preset="8") if suffix == "webm" else QUICK
     job = Job(input=str(source), output=str(tmp_path / f"out.{suffix}"), encode=codec, ffmpeg=ffmpeg.path)

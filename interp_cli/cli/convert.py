@@ -255,8 +255,11 @@ def _run_one(
     from interp_cli.cli import text
     from interp_cli.job.facts import plan_facts
     from interp_cli.job.job import execute
+    from interp_cli.job.network import load_early
     from interp_cli.job.prepare import prepare
 
+    if not dry_run:
+        load_early()
     work = prepare(job)
     if str(work.output) in taken:
         raise OutputError(f"{work.output} is the result of an earlier input already: do {job.input} by itself")

@@ -102,13 +102,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     session = Session()
     with _signals(session):
         code = run(arguments, session)
-    if session.stop.signum is not None:
-        # Where an import of torch was interrupted, Python would remember that and end as if by SIGINT, whatever we say.
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        os._exit(code)
+    if session.stop.signum is not None or "torch" in sys.modules:
+        _leave_at_once(code)
     sys.exit(code)
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End the process without taking it apart, for all that has to be closed or removed has been.
+
+    Python would take torch apart for half a second. Where an import of torch was interrupted, it would remember that
+    and end as if by SIGINT, whatever we say; where one goes on in a thread, it would wait for it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: Sequence[str] | None, session: Session) -> int:
@@ -180,9 +188,13 @@ def _forget_stdout() -> None:
 
 
 def quieten_threads() -> None:
-    """Before torch loads: OpenMP threads that spin while they wait starve ffmpeg, and each other in containers."""
+    """Before torch and numpy load: threads that spin while they wait starve ffmpeg, and each other in containers.
+
+    Those of numpy's OpenBLAS spin for 0.2 s when they are begun, and vfi gives them nothing to do.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @contextmanager

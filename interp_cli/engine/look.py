@@ -25,6 +25,24 @@ class Look:
     cells: Cells | None
     luma: Luma | None
 
+    @property
+    def nbytes(self) -> int:
+        """Of memory."""
+        arrays = (self.thumbnail, *(self.cells or ()), self.luma)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen(Planes):
+    """A frame that was looked at already."""
+
+    told: Look
+
+    @property
+    def nbytes(self) -> int:
+        """Of memory, with what is remembered of it."""
+        return sum(plane.nbytes for plane in self.data) + self.told.nbytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
@@ -65,7 +83,9 @@ class Sight:
         return drawings + (LONGEST if self.repeats else 1)
 
     def look(self, planes: Planes) -> Look:
-        """What is to be remembered of a frame."""
+        """What is to be remembered of a frame; at once if it was `seen`."""
+        if isinstance(planes, Seen):
+            return planes.told
         planes = as_seen(planes)
         return Look(
             planes.pts,
@@ -73,6 +93,10 @@ class Sight:
             cells(planes) if self.repeats else None,
             luma(planes) if self.overlays else None,
         )
+
+    def seen(self, planes: Planes) -> Seen:
+        """The frame, looked at now."""
+        return Seen(planes.pts, planes.data, planes.format, self.look(planes))
 
 
 def as_seen(planes: Planes) -> Planes:

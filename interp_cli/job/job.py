@@ -22,11 +22,13 @@ from interp_cli.job.prepare import Job, Prepared, prepare
 from interp_cli.job.scenes import Cut, cuts_of, write_table
 from interp_cli.job.segments import make_segments
 from interp_cli.job.sequence import make_folder_of, publish_frames
+from interp_cli.job.sound import SourceSound, sound_read_beside
 from interp_cli.job.stop import Stop
 from interp_cli.job.verify import verify, verify_pictures
 from interp_cli.job.workdir import WorkDirectory, work_directory
-from interp_cli.media.mux import Fate, mux
+from interp_cli.media.mux import UNLABELLED, Fate, mux
 from interp_cli.media.rendering import PICTURES, render
+from interp_cli.media.types import VideoStream
 from interp_cli.progress import Progress, Silent
 from interp_cli.weights import WeightsEntry
 
@@ -134,16 +136,18 @@ def _make(work: Prepared, place: WorkDirectory, progress: Progress, stop: Stop, 
         progress.note(f"going on after {before} of {work.plan.frames} frames, which an earlier run has finished")
     told = {"input": work.job.input, "output": str(work.output), "rate": exact(work.plan.rate)}
     progress.start(frames=work.plan.frames, done=before, **told)
-    make_segments(work, place, interpolator, progress=progress, stop=stop)
+    with sound_read_beside(work) as sound_of:
+        make_segments(work, place, interpolator, progress=progress, stop=stop)
+        sound = sound_of()
     suffix = work.output.suffix if re.fullmatch(r"\.\w+", work.output.suffix) else ""
     finished = place.folder / (PICTURES if work.container == "image2" else f"result{suffix or '.video'}")
-    _join(work, place, finished)
+    _join(work, place, finished, sound)
     check_unchanged(work)
     if work.container == "image2":
         _publish_pictures(work, place, finished, stop)
         return _result(work, place, begun, device=device, entry=entry)
     if work.job.verify:
-        verify(work, finished)
+        verify(work, finished, sound=sound)
     stop.check()
     place.about_to_publish(finished)
     publish(finished, work.output, overwrite=work.job.overwrite)
@@ -187,7 +191,7 @@ def _result(work: Prepared, place: WorkDirectory, begun: float, *, device: str, 
     )
 
 
-def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
+def _join(work: Prepared, place: WorkDirectory, finished: Path, sound: SourceSound) -> None:
     segments = [(place.segment(segment.k), len(segment.targets)) for segment in work.plan.segments]
     if work.rendering is not None:
         render(segments, work.rendering, finished, ffmpeg=work.ffmpeg, rate=work.plan.rate)
@@ -205,4 +209,14 @@ def _join(work: Prepared, place: WorkDirectory, finished: Path) -> None:
         trim=work.trim,
         rhythm=work.plan,
         color=work.encoding.color,
+        coded=_coded(work),
+        sound=sound.whole,
     )
+
+
+def _coded(work: Prepared) -> VideoStream | None:
+    """The stream in the segments, as far as joining them asks; None where it has to be looked at for its labels."""
+    how = work.encoding
+    if how.codec in UNLABELLED:
+        return None
+    return replace(work.info.video, codec=str(how.codec), pix_fmt=how.pix_fmt, color=how.color)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # names and numbers of glibc's malloc.h
 MOST_WORKERS = 8  # each holds the features and flows of one pair: about 300 MB at 1080p
+
+
+def load_early() -> None:
+    """Begin to load torch in a thread: that takes longer than to look at an input, most of which is waiting."""
+    if "torch" not in sys.modules:
+        threading.Thread(target=_load, name="vfi-load").start()
+
+
+def _load() -> None:
+    with suppress(Exception):  # whoever needs it next meets the same error, and tells of it
+        import interp_cli.engine.interpolate  # noqa: F401
 
 
 def choose_device(text: str) -> str:

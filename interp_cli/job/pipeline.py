@@ -34,7 +34,7 @@ class Channel:
 
     def put(self, planes: Planes) -> None:
         """Add a frame, as soon as there is room. Raises Cancelled."""
-        size = _bytes(planes)
+        size = planes.nbytes
         with self._changed:
             while len(self._frames) >= LEAST_FRAMES and self._bytes + size > self._limit and not self._cancelled:
                 self._changed.wait()
@@ -78,7 +78,7 @@ class Channel:
             if not self._frames:
                 return None
             planes = self._frames.popleft()
-            self._bytes -= _bytes(planes)
+            self._bytes -= planes.nbytes
             self._changed.notify_all()
             return planes
 
@@ -170,7 +170,3 @@ def run_pipeline(
     stop.check()
     if crew.error is not None:
         raise crew.error
-
-
-def _bytes(planes: Planes) -> int:
-    return sum(plane.nbytes for plane in planes.data)

@@ -7,6 +7,7 @@ exactly as in any other run; frames that two segments need are decoded once and 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -42,12 +43,20 @@ def make_segments(
     wanted = range(work.numbers.start + first, work.numbers.start + last)
     whole = len(wanted) == len(work.timeline)
     maker = _Maker(work, interpolator, todo)
+    decoded = decode(work.info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted, fields=work.fields)
     run_pipeline(
-        decode(work.info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted, fields=work.fields),
+        _looked_at(decoded, _sight(work)),
         lambda frames: maker.frames(frames, first),
         lambda frames: _encode(work, place, maker, frames, progress),
         stop=stop,
     )
+
+
+@contextmanager
+def _looked_at(source: AbstractContextManager[Iterator[Planes]], sight: Sight) -> Iterator[Iterator[Planes]]:
+    """The frames of `source`, looked at where they are decoded: whoever makes frames waits for no look."""
+    with source as frames:
+        yield map(sight.seen, frames)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,15 +13,15 @@ from typing import Final
 
 from interp_cli.errors import InputError, VfiError
 from interp_cli.job.prepare import TICK, Prepared
+from interp_cli.job.sound import SourceSound, read_sound, zero_of
 from interp_cli.media.chapters import retimed_chapters
 from interp_cli.media.formats import working_format
-from interp_cli.media.mux import clock_zero
 from interp_cli.media.orientation import carries_orientation, turned_size
-from interp_cli.media.packets import PRIMING, Span, spans
+from interp_cli.media.packets import PRIMING, Span
 from interp_cli.media.picture_size import picture_size
-from interp_cli.media.probe import probe, scan
+from interp_cli.media.probe import probe, scan_with
 from interp_cli.media.streams import Fate, chapters_lost
-from interp_cli.media.tracks import hidden_sound, without_padding
+from interp_cli.media.tracks import without_padding
 from interp_cli.media.types import MediaInfo, VideoStream
 from interp_cli.timeline import Timeline, decimal
 
@@ -42,10 +42,13 @@ class Found:
     chapters: int  # that it should have
 
 
-def verify(work: Prepared, finished: Path) -> None:
-    """Raises VfiError when `finished` is not what `work` says: a difference is a bug. Costs a pass over its packets."""
+def verify(work: Prepared, finished: Path, *, sound: SourceSound | None = None) -> None:
+    """Raises VfiError when `finished` is not what `work` says: a difference is a bug. Costs a pass over its packets.
+
+    `sound` is what `read_sound` says of `work`, if it is known.
+    """
     try:
-        found = _found(work, finished)
+        found = _found(work, finished, sound or read_sound(work))
     except InputError as error:
         raise _rejected(work, [f"it cannot be read again: {error}"], finished) from error
     if wrong := list(differences(work, found)):
@@ -72,23 +75,20 @@ def _rejected(work: Prepared, wrong: Sequence[str], place: Path) -> VfiError:
     )
 
 
-def _found(work: Prepared, finished: Path) -> Found:
+def _found(work: Prepared, finished: Path, sound: SourceSound) -> Found:
     info = probe(str(finished), ffmpeg=work.ffmpeg)
-    kept = [fate.index for fate in _kept(work) if fate.kind == "audio"]
-    source = spans(work.info, kept, ffmpeg=work.ffmpeg, since=None if work.trim is None else work.trim[0])
-    if work.trim is None:
-        hidden = hidden_sound(work.info, work.fates, source, zero=_zero(work))
-        source |= spans(work.info, sorted(hidden), ffmpeg=work.ffmpeg, since=_zero(work))
+    heard = [stream.index for stream in info.others if stream.kind == "audio"]
+    timeline, spans = scan_with(info, heard, ffmpeg=work.ffmpeg)
     chapters = 0
     if work.info.chapters and chapters_lost(work.info, work.container) is None:
-        zero, end = _zero(work), None if work.trim is None else (work.trim[1] - work.trim[0]) * work.job.slow
+        zero, end = zero_of(work), None if work.trim is None else (work.trim[1] - work.trim[0]) * work.job.slow
         text = retimed_chapters(work.info, ffmpeg=work.ffmpeg, zero=zero, slow=work.job.slow, end=end)
         chapters = text.splitlines().count("[CHAPTER]")
     return Found(
         info=info,
-        timeline=scan(info, ffmpeg=work.ffmpeg),
-        sound=spans(info, [s.index for s in info.others if s.kind == "audio"], ffmpeg=work.ffmpeg),
-        source_sound=source,
+        timeline=timeline,
+        sound=spans,
+        source_sound=sound.used,
         chapters=chapters,
     )
 
@@ -120,14 +120,6 @@ def _kept(work: Prepared) -> list[Fate]:
     return [fate for fate in work.fates if fate.action != "drop"]
 
 
-def _zero(work: Prepared) -> Fraction:
-    """The time on the source's clock, s, that is 0 in the result."""
-    start = work.part.start
-    if work.rendering is not None:
-        return start
-    return clock_zero(work.info, container=work.container, video_start=start, trim=work.trim)
-
-
 def _of_times(work: Prepared, timeline: Timeline) -> Iterator[str]:
     plan = work.plan
     rounding = max(TICK.get(work.container, Fraction(0)), timeline.time_base) + _JOINING
@@ -142,7 +134,7 @@ def _of_times(work: Prepared, timeline: Timeline) -> Iterator[str]:
             break
     # Some muxers move all streams together: Matroska, which cannot begin before 0 as primed AAC does, by its
     # priming; MPEG-TS and NUT, whose decoding times cannot be negative, by the frames that B-frames are put off.
-    start, most = (work.part.start - _zero(work)) * work.job.slow, max(PRIMING, 4 * plan.steps[1])
+    start, most = (work.part.start - zero_of(work)) * work.job.slow, max(PRIMING, 4 * plan.steps[1])
     if not -rounding <= timeline.start - start <= most:
         yield f"it begins at {decimal(timeline.start, 4)} s and not {decimal(start, 4)} s"
     if abs(timeline.duration - plan.duration) > plan.steps[1]:
@@ -238,7 +230,7 @@ def _planned_sound(
     anew = fate.action == "convert"
     packet = max(source.longest, now.longest if now and anew else Fraction(0))
     begun_anew = trim is not None or work.container == "avi"
-    begin = _zero(work) if anew and (begun_anew or slow != 1) else source.start
+    begin = zero_of(work) if anew and (begun_anew or slow != 1) else source.start
     end = without_padding(source.end, video + work.plan.duration / slow) if anew and slow != 1 else source.end
     end = end if trim is None else min(end, trim[1])
     ticks = source.tick + work.info.video.time_base + TICK.get(work.container, Fraction(0)) + _JOINING

@@ -93,13 +93,17 @@ def find_ffmpeg(explicit: str | None = None) -> Ffmpeg:
                 raise MissingToolError(f"{origin} names {name!r}, which is not a program: give the path of an ffmpeg")
             return replace(_inspect(path), origin=origin)
     reason = "none was found on PATH or in the imageio-ffmpeg package"
-    for origin, path in (("PATH", shutil.which("ffmpeg")), ("imageio-ffmpeg", _path_in_wheel())):
-        if path:
+    for origin, find in (("PATH", _path_on_path), ("imageio-ffmpeg", _path_in_wheel)):
+        if path := find():
             try:
                 return replace(_inspect(path), origin=origin)
             except MissingToolError as error:
                 reason = str(error)
     raise MissingToolError(f"vfi needs ffmpeg {OLDEST[0]}.{OLDEST[1]} or newer ({reason}): pip install imageio-ffmpeg")
+
+
+def _path_on_path() -> str | None:
+    return shutil.which("ffmpeg")
 
 
 def _path_in_wheel() -> str | None:

@@ -15,7 +15,7 @@ from interp_cli.media.conversion import color_options
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, Value, file_url, run, source
 from interp_cli.media.formats import working_format
 from interp_cli.media.orientation import carries_orientation, counter_clockwise, orientation_options
-from interp_cli.media.packets import spans
+from interp_cli.media.packets import Span, spans
 from interp_cli.media.probe import probe
 from interp_cli.media.streams import Fate, container_for, stream_fates
 from interp_cli.media.tracks import (
@@ -33,7 +33,7 @@ from interp_cli.timeline import Plan
 __all__ = ["Fate", "clock_zero", "container_for", "mux", "stream_fates"]
 
 _STALE = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "timecode", "encoder", "vendor_id")
-_UNLABELLED = {"ffv1", "vp9"}  # that have no place for all labels, nor has NUT
+UNLABELLED = {"ffv1", "vp9"}  # that have no place for all labels, nor has NUT
 _LEAST_TIMESCALE = 90_000  # ticks/s of an MP4 video track
 _APPLE = "com."  # tags such as com.apple.quicktime.location.ISO6709, which need MP4's other kind of tags
 
@@ -52,6 +52,8 @@ def mux(
     trim: tuple[Fraction, Fraction] | None = None,
     rhythm: Plan | None = None,
     color: Color | None = None,
+    coded: VideoStream | None = None,
+    sound: Mapping[int, Span] | None = None,
 ) -> None:
     """Join `segments` ((NUT file, frames), all in one directory) and the kept streams of `info` into `out`.
 
@@ -59,14 +61,15 @@ def mux(
     (`timeline.start`, of the sub-timeline if trimmed). `trim` is (start, end) on the same clock, s (`sub.start`,
     `sub.end`); sound and subtitles are cut to it, in whole packets. `slow` is the factor by which time is stretched.
     `rhythm` says when each frame is shown if that is not at `rate`. `color` is what the frames are labelled with, if
-    not as the source's are.
+    not as the source's are. `coded` is the segments' stream and `sound` the spans of the source's sound, where they are
+    known: else they are read.
     Overwrites `out`, which should be a temporary name. Raises FfmpegError.
     """
     folder = segments[0][0].resolve().parent
     zero = clock_zero(info, container=container, video_start=video_start, trim=trim)
     kept = tuple(fate for fate in fates if fate.action != "drop")
     heard = [fate.index for fate in kept if fate.kind == "audio"] if slow != 1 or has_edit_lists(info) else []
-    sound = spans(info, heard, ffmpeg=ffmpeg)
+    sound = spans(info, heard, ffmpeg=ffmpeg) if sound is None else sound
     frames = sum(count for _, count in segments)
     rhythm = rhythm if rhythm is not None and rhythm.factor else None
     time = _regular(rate) if rhythm is None else rhythm.time
@@ -89,7 +92,7 @@ def mux(
         old=ffmpeg.version < (6, 0),
         hidden=hidden_sound(info, kept, sound, zero=zero),
         tells_orientation=bool(info.video.turned) and carries_orientation(info.video, container, ffmpeg),
-        coded=probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
+        coded=coded or probe(str(segments[0][0].resolve()), ffmpeg=ffmpeg).video,
     )
     listing, chapters = folder / "segments.ffconcat", folder / "chapters.ffmetadata"
     beside = [listing, chapters]
@@ -245,7 +248,7 @@ class _Plan:
         if self.coded.codec == "hevc" and self.container in ("mp4", "mov"):
             options["tag:0"] = "hvc1"  # the tag that Apple's players know
         coded, color = self.coded.color, self.color
-        if self.coded.codec in _UNLABELLED and None in (coded.matrix, coded.primaries, coded.transfer):
+        if self.coded.codec in UNLABELLED and None in (coded.matrix, coded.primaries, coded.transfer):
             if working_format(self.coded.pix_fmt).family is Family.RGB:
                 color = replace(color, range="pc", matrix="gbr", location=None)
             options.update({f"{key}:0": value for key, value in color_options(color).items()})

@@ -1,6 +1,6 @@
 """The packets of a file's streams, as ffmpeg's framecrc muxer lists them: read, but not decoded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -11,6 +11,7 @@ from interp_cli.media.ffmpeg import Ffmpeg, Options, Output, child, failure, sou
 from interp_cli.media.types import MediaInfo
 
 PRIMING: Final = Fraction(15, 100)  # s before its start in which sound gets its decoder going; HE-AAC takes 0.12
+COPIED: Final[Options] = {"c": "copy", "copyinkf": None, "f": "framecrc"}  # every packet, key frame or not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,28 +24,54 @@ class Span:
     tick: Fraction  # s, of its time stamps
 
 
+class SpanCounter:
+    """The spans of streams, from the lines of `framecrc` that pass by; `streams` has their index by the line's number.
+
+    Packets before `since` (s), if that is given, do not count.
+    """
+
+    def __init__(self, streams: Mapping[int, int], *, since: Fraction | None = None) -> None:
+        self._streams, self._since = streams, since
+        self._ticks: dict[int, Fraction] = {}
+        self._found: dict[int, tuple[int, int, int]] = {}  # start, end, longest in ticks
+
+    def add(self, fields: list[str]) -> None:
+        """The fields of a line, of whatever stream."""
+        if fields[0].startswith("#tb "):
+            number, base = fields[0].removeprefix("#tb ").split(":")
+            self._ticks[int(number)] = Fraction(base.strip())
+        elif fields[0].isdecimal() and int(fields[0]) in self._streams and (pts := time_of(fields[2])) is not None:
+            n, duration = int(fields[0]), int(fields[3])
+            if self._since is None or pts * self._ticks[n] >= self._since:
+                start, end, longest = self._found.get(n, (pts, pts, 0))
+                self._found[n] = min(start, pts), max(end, pts + duration), max(longest, duration)
+
+    def spans(self) -> dict[int, Span]:
+        """The span of each stream that has a packet with a time, so far."""
+        return {
+            self._streams[n]: Span(start=start * tick, end=end * tick, longest=longest * tick, tick=tick)
+            for n, (start, end, longest) in self._found.items()
+            for tick in [self._ticks[n]]
+        }
+
+
 def spans(info: MediaInfo, indices: Sequence[int], *, ffmpeg: Ffmpeg, since: Fraction | None = None) -> dict[int, Span]:
     """The span of each stream of `indices` that has a packet with a time, at `since` (s) or later if that is given.
 
     Packets that an edit list cuts off count: a copy keeps them. One pass over the file. Raises InputError.
     """
-    if not indices:
-        return {}
-    ticks: dict[int, Fraction] = {}
-    found: dict[int, tuple[int, int, int]] = {}  # start, end, longest in ticks
-    for fields in framecrc(info, indices, {"c": "copy", "copyinkf": None, "f": "framecrc"}, ffmpeg=ffmpeg):
-        if fields[0].startswith("#tb "):
-            number, base = fields[0].removeprefix("#tb ").split(":")
-            ticks[int(number)] = Fraction(base.strip())
-        elif fields[0].isdecimal() and (pts := time_of(fields[2])) is not None:
-            n, duration = int(fields[0]), int(fields[3])
-            if since is None or pts * ticks[n] >= since:
-                start, end, longest = found.get(n, (pts, pts, 0))
-                found[n] = min(start, pts), max(end, pts + duration), max(longest, duration)
-    return {
-        indices[n]: Span(start=start * ticks[n], end=end * ticks[n], longest=longest * ticks[n], tick=ticks[n])
-        for n, (start, end, longest) in found.items()
-    }
+    return spans_since(info, indices, (since,), ffmpeg=ffmpeg)[0]
+
+
+def spans_since(
+    info: MediaInfo, indices: Sequence[int], times: Sequence[Fraction | None], *, ffmpeg: Ffmpeg
+) -> list[dict[int, Span]]:
+    """`spans` for each of several `times` (s; None: from the beginning), in one pass over the file."""
+    counters = [SpanCounter(dict(enumerate(indices)), since=since) for since in times]
+    for fields in framecrc(info, indices, COPIED, ffmpeg=ffmpeg) if indices else ():
+        for counter in counters:
+            counter.add(fields)
+    return [counter.spans() for counter in counters]
 
 
 def framecrc(info: MediaInfo, indices: Sequence[int], options: Options, *, ffmpeg: Ffmpeg) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ what a decoded frame really is. ffprobe may be missing, and PyAV would be anothe
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -20,7 +20,7 @@ from interp_cli.media.fields import with_fields
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import is_dynamic, parse_mastering
 from interp_cli.media.orientation import with_orientation
-from interp_cli.media.packets import framecrc, time_of
+from interp_cli.media.packets import COPIED, Span, SpanCounter, framecrc, time_of
 from interp_cli.media.pictures import DEFAULT_RATE, find_pictures, picture_info, picture_timeline
 from interp_cli.media.types import Color, MediaInfo, VideoStream
 from interp_cli.media.unreadable import cannot_open, check_file
@@ -32,6 +32,7 @@ DISCARDED = 4  # framecrc's flag of a packet that the edit list cuts off: decode
 _COUNT_BY_DECODING = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "vvc", "dirac", "cavsvideo", "obu", "av1"}
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # ffmpeg's own ones do not read the second picture
 _SHOWN = re.compile(r"\bn:\s*\d+ pts:\s*(-?\d+|NOPTS) .*?fmt:(\S+) .*?s:(\d+)x(\d+) ")
+_SHOWN_IN = re.compile(r"\bconfig in time_base: (\d+)/(\d+)")
 _FRAME_COLOR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
 
 
@@ -98,6 +99,9 @@ def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, lo
         raise InputError(f"{path} has a {video.codec} video stream, but no frame of it can be decoded: is it damaged?")
     sar = re.search(r"^#sar 0: (\d+)/(\d+)", header, re.MULTILINE)
     pix_fmt = shown[2]
+    ticks = Fraction(int(base[1]), int(base[2]))
+    told = _SHOWN_IN.search(log)
+    exact = told is not None and int(told[2]) and Fraction(int(told[1]), int(told[2])) == ticks
     return MediaInfo(
         path=path,
         container=banner.container,
@@ -108,7 +112,8 @@ def _media_info(path: str, banner: Banner, video: StreamLine, *, header: str, lo
             height=int(shown[4]),
             pix_fmt=pix_fmt,
             bit_depth=working_format(pix_fmt).depth,
-            time_base=Fraction(int(base[1]), int(base[2])),
+            time_base=ticks,
+            first_pts=int(shown[1]) if exact and shown[1] != "NOPTS" else None,
             sar=Fraction(int(sar[1]), int(sar[2])) if sar and int(sar[1]) and int(sar[2]) else Fraction(1),
             rotation=video.rotation,
             color=_color(video, _FRAME_COLOR.search(log, shown.end())),
@@ -144,13 +149,19 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
     Leaves out what the edit list cuts off and what precedes the first frame that can be decoded. Where packets are not
     frames (VP8, AVI, streams without times) all frames are decoded for their times. Raises InputError.
     """
+    return scan_with(info, (), ffmpeg=ffmpeg)[0]
+
+
+def scan_with(info: MediaInfo, indices: Sequence[int], *, ffmpeg: Ffmpeg) -> tuple[Timeline, dict[int, Span]]:
+    """The same, and the spans of the streams `indices` as `packets.spans` gives them, from one pass over the file."""
     if info.pictures:
         timeline = picture_timeline(info)
         bounds.check_timeline(info, timeline)
-        return timeline
+        return timeline, {}
     mended = 0
-    first = next(_frames(info, ffmpeg=ffmpeg, limit=1), (None, 0))[0]
-    packets = dict(bounds.bounded(info, _packets(info, ffmpeg=ffmpeg)))
+    beside = SpanCounter(dict(enumerate(indices, start=1)))
+    first = _first(info, ffmpeg=ffmpeg)
+    packets = dict(bounds.bounded(info, _packets(info, indices, beside, ffmpeg=ffmpeg)))
     if first is None or _packets_are_not_frames(info, packets):
         shown = list(bounds.bounded(info, _frames(info, ffmpeg=ffmpeg)))
         told = [pts for pts, _ in shown]
@@ -170,7 +181,14 @@ def scan(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Timeline:
         told_exactly = _apng(info, told_exactly)
     timeline = replace(told_exactly.snapped(info.video.rate_from_header), mended=mended)
     bounds.check_timeline(info, timeline)
-    return timeline
+    return timeline, beside.spans()
+
+
+def _first(info: MediaInfo, *, ffmpeg: Ffmpeg) -> int | None:
+    """The time of the first frame that can be decoded, ticks: known from its opening where that left times alone."""
+    if info.video.first_pts is not None and not info.offset:
+        return info.video.first_pts
+    return next(_frames(info, ffmpeg=ffmpeg, limit=1), (None, 0))[0]
 
 
 def _apng(info: MediaInfo, rounded: Timeline) -> Timeline:
@@ -225,11 +243,16 @@ def _rising(times: list[int | None]) -> list[int]:
     return risen
 
 
-def _packets(info: MediaInfo, *, ffmpeg: Ffmpeg) -> Iterator[tuple[int | None, int]]:
-    """(pts, duration) in ticks of every packet that is shown, in decoding order; a second one at one time has None."""
-    options = {"c": "copy", "copyinkf": None, "f": "framecrc"}
+def _packets(
+    info: MediaInfo, indices: Sequence[int], beside: SpanCounter, *, ffmpeg: Ffmpeg
+) -> Iterator[tuple[int | None, int]]:
+    """(pts, duration) in ticks of every packet that is shown, in decoding order; a second one at one time has None.
+
+    `beside` is told of all packets, those of the streams `indices` too.
+    """
     seen: set[int | None] = set()
-    for fields in framecrc(info, (info.video.index,), options, ffmpeg=ffmpeg):
+    for fields in framecrc(info, (info.video.index, *indices), COPIED, ffmpeg=ffmpeg):
+        beside.add(fields)
         if fields[0] != "0":
             continue
         flags = next((int(f[2:], 16) for f in fields[5:] if f.startswith("F=0x")), 0)

@@ -133,6 +133,7 @@ class VideoStream:
     pix_fmt: str  # as stored in the file; the planar format to work in is decode.working_format(pix_fmt)
     bit_depth: int
     time_base: Fraction  # s/tick
+    first_pts: int | None = None  # ticks, of the first frame that can be decoded, if its opening tells
     sar: Fraction = Fraction(1)
     rotation: int = 0  # degrees clockwise that a player applies
     mirrored: bool = False  # left and right are swapped after that
@@ -210,6 +211,11 @@ class Planes:
     pts: int  # ticks of the source's time base
     data: tuple[NDArray[Any], ...]
     format: PixelFormat
+
+    @property
+    def nbytes(self) -> int:
+        """Of memory."""
+        return sum(plane.nbytes for plane in self.data)
 
     @property
     def height(self) -> int:

@@ -33,11 +33,13 @@ class Replay:
             return work(*tensors)
         key = (name, *(tuple(x.shape) for x in tensors))
         recorded = self.recorded.get(key)
-        if recorded is None:
-            with _recording:
+        if recorded is None and _recording.acquire(blocking=False):  # while one thread records, others go on without
+            try:
                 self._calls[key] += 1
                 if self._calls[key] > AFTER and key not in self.recorded:
-                    self.recorded[key] = _record(work, tensors)
+                    recorded = self.recorded[key] = _record(work, tensors)
+            finally:
+                _recording.release()
         return (recorded or work)(*tensors)
 
 
