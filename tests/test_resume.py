@@ -118,7 +118,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("share", [0.4, 0.9])
+@pytest.mark.parametrize("share", [0.4, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_a_job_that_was_interrupted_ends_with_the_same_bytes(
     source: Path, tmp_path: Path, variant: str, share: float, unbroken: dict[str, bytes], networks: Networks
 ) -> None:
@@ -426,7 +426,8 @@ def test_a_folder_that_is_removed_meanwhile_is_told(source: Path, tmp_path: Path
         def advance(self) -> None:
             self.left -= 1
             if self.left == 0:
-                shutil.rmtree(there)
+                while there.exists():  # others write into it meanwhile
+                    shutil.rmtree(there, ignore_errors=True)
 
     with pytest.raises(StoppedError, match="was removed"):
         run(job(source, there / "out.mp4"), progress=Remover(40))
@@ -536,9 +537,9 @@ def test_the_command_line_goes_on_with_the_directory_that_it_named(
     source: Path, tmp_path: Path, weights: Path, folder: Path
 ) -> None:
     """In processes of their own, with Ctrl-C as a terminal sends it."""
-    long = small_clips.clip(folder / "long.mp4", rate="10", seconds="13")
+    long = small_clips.clip(folder / "long.mp4", rate="4", seconds="13")
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
-    command = [sys.executable, "-m", "interp_cli", "upsample", str(long), "--fps", "20", "--preset", "ultrafast"]
+    command = [sys.executable, "-m", "interp_cli", "upsample", str(long), "--fps", "8", "--preset", "ultrafast"]
     environment = {**os.environ, "VFI_WEIGHTS": str(weights)}
     subprocess.run([*command, "-o", whole], check=True, capture_output=True, env=environment)
     child = subprocess.Popen(
