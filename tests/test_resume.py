@@ -210,10 +210,12 @@ def test_a_torn_last_line_and_unfinished_parts_count_for_nothing(source: Path, t
     [
         ({"rate": "50"}, "rate"),
         ({"encode": EncodeOptions(crf=30)}, "encode crf: then None, now 30"),
-        ({"engine": EngineOptions(tta=Tta.FLIP)}, "engine tta: then none, now flip"),
-        ({"audio": False}, "audio: then True, now False"),
+        pytest.param(
+            {"engine": EngineOptions(tta=Tta.FLIP)}, "engine tta: then none, now flip", marks=pytest.mark.slow
+        ),
+        pytest.param({"audio": False}, "audio: then True, now False", marks=pytest.mark.slow),
         ({"map": ("-a",)}, "map: then [], now ['-a']"),
-        ({"start": Fraction(1, 25)}, "start"),
+        pytest.param({"start": Fraction(1, 25)}, "start", marks=pytest.mark.slow),
     ],
 )
 def test_another_job_for_the_same_output_is_refused_and_says_what_differs(
