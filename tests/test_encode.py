@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import chosen
 
 from interp_cli.errors import FfmpegError, MissingToolError, UsageError
 from interp_cli.media import encoding as settings
@@ -23,6 +24,7 @@ W, H, RATE = 64, 36, Fraction(60000, 1001)
 BT709 = Color(range="tv", matrix="bt709", primaries="bt709", transfer="bt709", location="left")
 JPEG = Color(range="pc", matrix="bt470bg", location="center")
 HDR = Color(range="tv", matrix="bt2020nc", primaries="bt2020", transfer="smpte2084", location="topleft")
+COLORS, NAMES = [Color(), BT709, JPEG, HDR], ["unlabelled", "bt709", "full range", "HDR"]
 FFV1, LOSSLESS = EncodeOptions(codec=Codec.FFV1), EncodeOptions(crf=0, preset="ultrafast")
 
 
@@ -70,7 +72,7 @@ def same(a: list[Planes], b: list[Planes], planes: slice = slice(None)) -> bool:
     )
 
 
-@pytest.mark.parametrize("color", [Color(), BT709, JPEG, HDR], ids=["unlabelled", "bt709", "full range", "HDR"])
+@pytest.mark.parametrize("color", chosen(COLORS, always=(JPEG,), once=COLORS), ids=NAMES)
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gray", "gbrp", "gbrap", "yuva444p"])
 def test_ffv1_gives_back_every_value(pix_fmt: str, color: Color, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     pictures = frames(pix_fmt, 2)
@@ -87,7 +89,7 @@ def test_ffv1_takes_every_working_format(pix_fmt: str, wheel: Ffmpeg, tmp_path: 
     assert same(pictures, read(info, wheel))
 
 
-@pytest.mark.parametrize("color", [Color(), BT709, JPEG, HDR], ids=["unlabelled", "bt709", "full range", "HDR"])
+@pytest.mark.parametrize("color", chosen(COLORS, always=(JPEG,), once=COLORS), ids=NAMES)
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
 def test_lossless_h264_gives_back_every_value_and_label(
     pix_fmt: str, color: Color, ffmpeg: Ffmpeg, tmp_path: Path
@@ -107,6 +109,7 @@ PRIMARIES = ["bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m", "film", "bt
 TRANSFERS = ["bt709", "bt470m", "bt470bg", "smpte170m", "linear", "log100", "iec61966-2-1", "bt2020-10", "smpte2084"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("names", list(zip(MATRICES, PRIMARIES, TRANSFERS, strict=True)), ids="/".join)
 def test_every_label_that_ffmpeg_prints_can_be_given_back(
     names: tuple[str, str, str], ffmpeg: Ffmpeg, tmp_path: Path
@@ -117,13 +120,16 @@ def test_every_label_that_ffmpeg_prints_can_be_given_back(
     assert (got.matrix, got.primaries, got.transfer) == names
 
 
+RATES = [Fraction(60), RATE, Fraction(48000, 1001), Fraction(37, 3)]
+
+
 def test_gray_keeps_its_luma_in_h264(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     pictures = frames("gray")
     info = written(tmp_path / "a.nut", source("gray"), LOSSLESS, pictures, ffmpeg)
     assert same([Planes(p.pts, p.data[:1], p.format) for p in read(info, ffmpeg)], pictures)
 
 
-@pytest.mark.parametrize("rate", [Fraction(60), Fraction(60000, 1001), Fraction(48000, 1001), Fraction(37, 3)])
+@pytest.mark.parametrize("rate", chosen(RATES, always=(RATE,), once=RATES))
 def test_times_stand_exactly_on_the_rate_even_with_b_frames(rate: Fraction, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     options = EncodeOptions(ffmpeg_args=(("bf", "3"),), preset="veryfast")
     gentle = [replace_noise(p) for p in frames("yuv420p", 20)]
@@ -154,7 +160,7 @@ def test_rgb_in_h264_is_bt709_within_rounding(asked: str | None, ffmpeg: Ffmpeg,
         assert all(abs(a.mean() - e.mean()) < 0.5 for a, e in zip(after.data, expected, strict=True))
 
 
-@pytest.mark.parametrize("color", [Color(), BT709, JPEG, HDR], ids=["unlabelled", "bt709", "full range", "HDR"])
+@pytest.mark.parametrize("color", chosen(COLORS, always=(JPEG,), once=COLORS), ids=NAMES)
 @pytest.mark.parametrize(("pix_fmt", "target"), [("yuv420p", "bgr0"), ("yuv444p", "bgr0"), ("yuv420p10le", "gbrp10le")])
 def test_yuv_in_an_rgb_file_has_the_colours_that_it_means(
     pix_fmt: str, target: str, color: Color, ffmpeg: Ffmpeg, tmp_path: Path

@@ -21,7 +21,7 @@ from pathlib import Path
 import av
 import corpus
 import pytest
-from conftest import MakeClip, tool
+from conftest import MakeClip, chosen, tool
 
 from interp_cli.cli.entry import run
 from interp_cli.cli.grammar import Session
@@ -96,13 +96,15 @@ REFUSED = {  # input: what the sentence says
     "streams-1500.mp4": "more than 1000 streams",
     "overlapping.mov": "more frames than bytes",
 }
+WITH_EACH_FFMPEG = {"cut-3.mp4", "concat-ffconcat.mp4", "reference-http.mov", "size-65535.gif", "streams-1500.mp4"}
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", chosen(REFUSED, always=WITH_EACH_FFMPEG, once=REFUSED))
 def test_a_hostile_file_is_refused_with_one_sentence_and_leaves_nothing(
-    name: str, folders: corpus.Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, ffmpeg: Ffmpeg, folders: corpus.Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert vfi("upsample", folders.inputs / name, "--factor", "2", "-o", tmp_path / "out.mp4") == ExitCode.INPUT
+    job = ("--factor", "2", "-o", tmp_path / "out.mp4", "--ffmpeg", ffmpeg.path)
+    assert vfi("upsample", folders.inputs / name, *job) == ExitCode.INPUT
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(REFUSED[name], line)
     assert not list(tmp_path.iterdir())

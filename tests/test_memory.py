@@ -73,7 +73,7 @@ def test_out_of_memory_sends_the_workers_home_before_batches_shrink() -> None:
 
 @pytest.mark.parametrize("mode", [Mode.DIRECT, Mode.BISECT])
 @pytest.mark.parametrize("tta", list(Tta))
-@pytest.mark.parametrize("pixels", [140_000, 105_000])
+@pytest.mark.parametrize("pixels", [pytest.param(140_000, marks=pytest.mark.slow), 105_000])
 def test_where_whole_frames_do_not_fit_tiles_make_the_same_frames(mode: Mode, tta: Tta, pixels: int) -> None:
     count, factor = (3, 4) if tta is Tta.NONE else (2, 2)
     frames, wanted = clip(count, size=(636, 330)), targets(count, factor)

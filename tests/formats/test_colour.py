@@ -142,7 +142,7 @@ ALL = [
 CASES = [*FEW, *(case for case in ALL if case not in FEW)]
 
 
-@pytest.mark.parametrize("case", chosen(CASES, once=FEW[:2]), ids=str)
+@pytest.mark.parametrize("case", chosen(CASES, once=FEW[1:2]), ids=str)
 def test_what_stands_still_is_not_changed_by_what_moves(
     case: Case, ffmpeg: Ffmpeg, tmp_path: Path, proved: Proved
 ) -> None:
@@ -194,7 +194,7 @@ def test_full_range_video_stands_still(
     proved("Colour", row, "planes by PyAV", f"at most {most} code values from the source", ffmpeg=ffmpeg)
 
 
-@pytest.mark.parametrize("case", FEW, ids=str)
+@pytest.mark.parametrize("case", chosen(FEW, always=FEW[1:2], once=FEW), ids=str)
 def test_composing_two_equal_pictures_gives_the_same_picture(
     case: Case, ffmpeg: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 import small_clips
 from conftest import Proved, chosen, tool
 
+from interp_cli.cli.entry import run as command_line
+from interp_cli.cli.grammar import Session
 from interp_cli.errors import InputError, OutputError, UsageError
 from interp_cli.job import job as room
 from interp_cli.job.identity import Identity
@@ -212,17 +215,17 @@ def test_default_names_come_from_the_folder_or_the_pattern(tmp_path: Path) -> No
 # ---- rows of pictures in and out
 
 
-@pytest.mark.parametrize(
-    ("suffix", "kind"),
-    [
-        (".png", {"channels": 3}),
-        (".png", {"channels": 4, "deep": True}),
-        (".png", {"channels": 1, "deep": True}),
-        (".tiff", {"channels": 3, "deep": True}),
-        (".tiff", {"channels": 1}),
-        (".webp", {"channels": 4}),
-    ],
-)
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    (".png", {"channels": 3}),
+    (".png", {"channels": 4, "deep": True}),
+    (".png", {"channels": 1, "deep": True}),
+    (".tiff", {"channels": 3, "deep": True}),
+    (".tiff", {"channels": 1}),
+    (".webp", {"channels": 4}),
+]
+
+
+@pytest.mark.parametrize(("suffix", "kind"), chosen(KINDS, always=(KINDS[0], KINDS[3], KINDS[5]), once=KINDS))
 def test_every_value_of_a_source_picture_comes_out_again(
     suffix: str, kind: dict[str, Any], tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
 ) -> None:
@@ -242,6 +245,7 @@ def test_every_value_of_a_source_picture_comes_out_again(
     proved("Image sequences", f"{suffix[1:]}, {names}, {depth} bits", "OpenCV", "every value kept", ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("label", "matrix", "range_"), [("bt709", "bt709", "tv"), ("bt601", "smpte170m", "tv"), ("full", "bt709", "pc")]
 )
@@ -268,6 +272,7 @@ def test_yuv_becomes_rgb_with_its_own_matrix_and_range(
     proved("Image sequences", f"YUV {label} to png", "arithmetic", "RGB within 2 code values", ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 def test_ten_bits_stay_ten_bits_in_png(tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved) -> None:
     clip, out = tmp_path / "c.mkv", tmp_path / "o%d.png"
     ramp = "nullsrc=s=256x32:r=10:d=0.3,format=gray10le,geq=lum=256+X"
@@ -303,8 +308,6 @@ def test_deep_yuv_becomes_rgb_without_losing_white(
 
 
 def test_deep_pictures_become_yuv_without_gaining_white(
-    tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
-) -> None:
     """Left alone, ffmpeg makes white 943 of 940."""
     code = np.linspace(0, 65535, 216).round().astype(np.uint16)
     (tmp_path / "in").mkdir()
@@ -317,26 +320,24 @@ def test_deep_pictures_become_yuv_without_gaining_white(
     assert np.abs(luma - (64 + 876 * code.astype(float) / 65535)).max() < 0.7
     proved(
         "Image sequences", "16-bit png to 10-bit YUV", "arithmetic", "within a rounding, white is 940", ffmpeg=ffmpeg
-    )
 
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_gray_of_tv_range_becomes_full_in_png(
     deep: bool, tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
-) -> None:
     """Left alone, ffmpeg lets black be dark gray."""
     unit, name = (4, "gray10le") if deep else (1, "gray")
     luma = (np.arange(16, 236) * unit).astype("<u2" if deep else np.uint8)
     layout = ("-f", "rawvideo", "-pixel_format", name, "-video_size", "220x32", "-color_range", "tv", "-r", 10)
     kept = ("-vf", "setparams=range=tv", "-c:v", "ffv1")
     tool(*layout, "-i", "-", *kept, tmp_path / "c.mkv", feed=np.tile(luma, (64, 1)).tobytes())
-    run(Job(input=str(tmp_path / "c.mkv"), output=str(tmp_path / "o%d.png"), rate="2x", ffmpeg=ffmpeg.path))
     seen = stored(tmp_path / "o1.png") / (65535 if deep else 255)
     assert np.abs(seen - np.arange(220) / 219).max() < 1 / 250
     bits = 10 if deep else 8
     proved("Image sequences", f"gray of {bits} bits, tv range, to png", "arithmetic", "within 1/250", ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 def test_jpg_quality_follows_crf(tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved) -> None:
     row(tmp_path / "in", 2)
     for crf in (None, 20.0):
@@ -480,6 +481,7 @@ def test_a_gif_has_exact_delays_and_stands_near_its_frames(
     )
 
 
+@pytest.mark.once
 def test_what_stands_still_in_a_gif_does_not_flicker(
     tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
 ) -> None:
@@ -571,6 +573,7 @@ def test_a_long_apng_is_read_without_drift(tmp_path: Path, ffmpeg: Ffmpeg, prove
     proved("GIF and APNG", "10 s of APNG at 60000/1001 as input", "sum of fcTL", "no drift", ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 def test_one_frame_becomes_a_gif_and_a_picture(tmp_path: Path, ffmpeg: Ffmpeg, blending: None) -> None:
     row(tmp_path / "in", 1)
     gif, out = tmp_path / "o.gif", tmp_path / "%d.png"
@@ -679,13 +682,22 @@ def test_pipes_that_cannot_be_meant(
     assert sentence in done.stderr.decode() and not list(tmp_path.iterdir())
 
 
-def test_a_named_result_of_a_pipe_and_a_format_for_an_unknown_ending(tmp_path: Path, weights: Path) -> None:
+def test_a_named_result_of_a_pipe_and_a_format_for_an_unknown_ending(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     clip = tool("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.5", "-c:v", "ffv1", "-f", "nut", "-")
     out, spool = tmp_path / "o.unknown", tmp_path / "spool"
     spool.mkdir()
-    done = vfi("upsample", "-", "-x", "2", "-o", out, "-f", "mkv", "--json", weights=weights, feed=clip, tmp=spool)
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    (tmp_path / "fed").write_bytes(clip)
+    monkeypatch.setenv("VFI_WEIGHTS", str(weights))
+    monkeypatch.setattr(tempfile, "tempdir", str(spool))
+    with (tmp_path / "fed").open() as fed:
+        monkeypatch.setattr(sys, "stdin", fed)
+        code = command_line(["upsample", "-", "-x", "2", "-o", str(out), "-f", "mkv", "--json"], Session())
+    told = capsys.readouterr()
+    assert code == 0, told.err
+    facts = json.loads(told.out)
+    (tmp_path / "fed").unlink()
     assert (facts["input"], facts["output"], facts["frames"]) == ("standard input", str(out), 10)
     assert out.read_bytes()[:4] == b"\x1aE\xdf\xa3"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.unknown", "spool"] and not list(spool.iterdir())

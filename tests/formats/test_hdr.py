@@ -67,6 +67,7 @@ def test_hdr10_metadata_reaches_the_result_as_they_were(
     proved("Colour", case, "side data and labels by PyAV", "equal to the source's", ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 def test_hlg_keeps_its_curve(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved) -> None:
     source, out = hdr(make_clip, "hlg.mp4", "arib-std-b67", screen=""), tmp_path / "out.mp4"
     convert(source, out, ffmpeg=ffmpeg, preset="ultrafast")
@@ -91,6 +92,7 @@ def test_other_codecs_carry_hdr10_metadata_as_exactly_as_they_can(
     proved("Colour", f"HDR10 metadata in {codec} (mkv)", "side data by PyAV", result, ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 def test_metadata_that_only_the_container_holds_are_read_and_carried(
     ffmpeg: Ffmpeg, wheel: Ffmpeg, make_clip: MakeClip, tmp_path: Path, proved: Proved
 ) -> None:

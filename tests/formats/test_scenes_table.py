@@ -55,6 +55,7 @@ def frames_in(path: Path) -> list[bytes]:
     return [raw[k : k + size] for k in range(0, len(raw), size)]
 
 
+@pytest.mark.once
 def test_cuts_are_written_as_a_table_with_exact_times(
     joined: Path, tmp_path: Path, ffmpeg: Ffmpeg, proved: Proved
 ) -> None:

@@ -151,8 +151,8 @@ CASES: dict[str, tuple[Make, dict[str, Any]]] = {
     "y4m": (written("y4m", codec=("-pix_fmt", "yuv420p")), {}),
     "gif": (written("gif", codec=()), {}),
 }
-QUICK = {"video late, ts", "edit list of a trimmed copy, mp4"}
-WITH_ONE_FFMPEG = {"sound late, mp4", "variable rate, mkv"}
+QUICK = {"edit list of a trimmed copy, mp4"}
+WITH_ONE_FFMPEG = {"video late, ts", "sound late, mp4", "variable rate, mkv"}
 
 
 @pytest.mark.parametrize("case", chosen(CASES, always=QUICK, once=WITH_ONE_FFMPEG))
