@@ -308,6 +308,8 @@ def test_deep_yuv_becomes_rgb_without_losing_white(
 
 
 def test_deep_pictures_become_yuv_without_gaining_white(
+    tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
+) -> None:
     """Left alone, ffmpeg makes white 943 of 940."""
     code = np.linspace(0, 65535, 216).round().astype(np.uint16)
     (tmp_path / "in").mkdir()
@@ -320,17 +322,20 @@ def test_deep_pictures_become_yuv_without_gaining_white(
     assert np.abs(luma - (64 + 876 * code.astype(float) / 65535)).max() < 0.7
     proved(
         "Image sequences", "16-bit png to 10-bit YUV", "arithmetic", "within a rounding, white is 940", ffmpeg=ffmpeg
+    )
 
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_gray_of_tv_range_becomes_full_in_png(
     deep: bool, tmp_path: Path, ffmpeg: Ffmpeg, blending: None, proved: Proved
+) -> None:
     """Left alone, ffmpeg lets black be dark gray."""
     unit, name = (4, "gray10le") if deep else (1, "gray")
     luma = (np.arange(16, 236) * unit).astype("<u2" if deep else np.uint8)
     layout = ("-f", "rawvideo", "-pixel_format", name, "-video_size", "220x32", "-color_range", "tv", "-r", 10)
     kept = ("-vf", "setparams=range=tv", "-c:v", "ffv1")
     tool(*layout, "-i", "-", *kept, tmp_path / "c.mkv", feed=np.tile(luma, (64, 1)).tobytes())
+    run(Job(input=str(tmp_path / "c.mkv"), output=str(tmp_path / "o%d.png"), rate="2x", ffmpeg=ffmpeg.path))
     seen = stored(tmp_path / "o1.png") / (65535 if deep else 255)
     assert np.abs(seen - np.arange(220) / 219).max() < 1 / 250
     bits = 10 if deep else 8
