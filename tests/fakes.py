@@ -51,7 +51,7 @@ class FakeNetwork:
         self.seen += I[:, 0].mean((1, 2)).tolist()
         return (F.avg_pool2d(I, 2), I)
 
-    def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
+    def synthesise(self, f0: Features, f1: Features, t: Tensor, halfway: Tensor | None = None) -> Synthesis:
         n, _, h, w = f0[1].shape
         self._take(f0[1])
         if n > self.memory:
@@ -80,7 +80,7 @@ class Lively(FakeNetwork):
 
     sloped = 1.0  # how much the place counts
 
-    def synthesise(self, f0: Features, f1: Features, t: Tensor) -> Synthesis:
+    def synthesise(self, f0: Features, f1: Features, t: Tensor, halfway: Tensor | None = None) -> Synthesis:
         super().synthesise(f0, f1, t)
         at = t.view(-1, 1, 1, 1)
         a, b = f0[1].float(), f1[1].float()

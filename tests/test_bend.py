@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from interp_cli import weights
-from interp_cli.engine.bend import ALONE, PITCH, Motions, acceleration, bent
+from interp_cli.engine.bend import ALONE, PITCH, acceleration, bent
 from interp_cli.engine.interpolate import Interpolator
 from interp_cli.media.types import Color, Planes, pixel_format
 from interp_cli.model.network import MOTION_PITCH, Synthesis
@@ -31,7 +31,7 @@ def field(x: float, y: float) -> Tensor:
 
 
 def test_a_constant_acceleration_is_found_from_both_sides_to_a_hundredth() -> None:
-    found = acceleration(Motions(field(4, -2), (field(1, -1), 1.0), (field(7, -3), 1.0)))
+    found = acceleration(field(4, -2), [(field(1, -1), -1.0), (field(7, -3), 1.0)])
     assert found is not None
     assert found.shape == (1, 2, SIZE[1] // PITCH, SIZE[0] // PITCH)
     assert torch.allclose(found[0, :, 8, 12], torch.tensor([3.0, -1.0]), atol=0.01)
@@ -40,22 +40,36 @@ def test_a_constant_acceleration_is_found_from_both_sides_to_a_hundredth() -> No
 def test_a_pair_that_takes_twice_as_long_is_compared_by_its_speed() -> None:
     # At acceleration 2 per unit of time**2 from speed 4 at the middle of [0, 1]: the pair [1, 3] has its middle 1.5
     # later and speed 7, so covers 14; the pair before [-1, 0] speed 2.
-    found = acceleration(Motions(field(4, 0), (field(2, 0), 1.0), (field(14, 0), 2.0)))
+    found = acceleration(field(4, 0), [(field(2, 0), -1.0), (field(14, 0), 2.0)])
     assert found is not None
     assert found[0, 0, 8, 12].item() == pytest.approx(2, abs=0.01)
 
 
 def test_one_side_is_half_believed_and_no_side_says_nothing() -> None:
-    found = acceleration(Motions(field(4, 0), None, (field(6, 0), 1.0)))
+    found = acceleration(field(4, 0), [(field(6, 0), 1.0)])
     assert found is not None
     assert found[0, 0, 8, 12].item() == pytest.approx(2 * ALONE)
-    assert acceleration(Motions(field(4, 0), None, None)) is None
+    assert acceleration(field(4, 0), []) is None
 
 
 def test_a_jolt_that_is_taken_back_bends_nothing() -> None:
-    found = acceleration(Motions(field(4, 0), (field(1, 0), 1.0), (field(1, 0), 1.0)))
+    found = acceleration(field(4, 0), [(field(1, 0), -1.0), (field(1, 0), 1.0)])
     assert found is not None
     assert float(found.abs().max()) < 0.01
+
+
+def test_velocities_are_compared_where_the_same_thing_is_seen() -> None:
+    """Each column moves at its own constant speed: nothing gathers speed, though the speed at each place changes."""
+    # At time 0 the speed at x is x / 12; what is at x now was at x - v then, so one unit of time ago the speed at x
+    # was x / 11, and one unit later it will be x / 13.
+    x = (torch.arange(SIZE[0] // MOTION_PITCH).view(1, 1, 1, -1) + 0.5) * MOTION_PITCH
+    across = x.expand(1, 1, SIZE[1] // MOTION_PITCH, -1)
+    before, own, after = (torch.cat((across / k, across * 0), 1) for k in (11, 12, 13))
+    found = acceleration(own, [(before, -1.0), (after, 1.0)])
+    assert found is not None
+    assert float(found[..., 3:-6].abs().max()) < 0.1
+    there = [(before[..., ::2, ::2] - own[..., ::2, ::2]).abs(), (after[..., ::2, ::2] - own[..., ::2, ::2]).abs()]
+    assert max(float(change[..., 12:-6].max()) for change in there) > 0.8
 
 
 @pytest.mark.parametrize("t", [0.25, 0.5, 0.8])

@@ -196,7 +196,7 @@ def test_bisection_of_a_linear_motion_is_what_direct_makes() -> None:
     direct = run(engine(FakeNetwork((16, 0)), mode=Mode.DIRECT), frames, wanted)
 
     class Halving(FakeNetwork):
-        def synthesise(self, f0: Any, f1: Any, t: torch.Tensor) -> Any:
+        def synthesise(self, f0: Any, f1: Any, t: torch.Tensor, halfway: Any = None) -> Any:
             self.motion = (16.0, 0.0) if len(self.asked) < 1 else (8.0, 0.0)
             return super().synthesise(f0, f1, t)
 

@@ -21,7 +21,7 @@ from interp_cli.engine.making import Maker
 from interp_cli.engine.way import Way, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
 from interp_cli.media.types import Planes
-from interp_cli.model.network import Features, Synthesis
+from interp_cli.model.network import Features, Limits, Synthesis
 from interp_cli.options import EngineOptions, Mode, Scale, Tta
 
 SAID = "memory ran out: going on "
@@ -97,7 +97,7 @@ def test_where_tiles_do_not_fit_motion_is_looked_for_at_a_smaller_size() -> None
 class AllMoves(FakeNetwork):
     """Sees, at every size of its input, the motion of 16 px of a frame that is 128 px wide."""
 
-    def synthesise(self, f0: Features, f1: Features, t: torch.Tensor) -> Synthesis:
+    def synthesise(self, f0: Features, f1: Features, t: torch.Tensor, halfway: torch.Tensor | None = None) -> Synthesis:
         self.motion = (16 * f0[1].shape[-1] / 128, 0.0)
         return super().synthesise(f0, f1, t)
 
@@ -112,6 +112,45 @@ def test_motion_keeps_its_size_and_features_of_another_size_are_forgotten() -> N
         for made, shift in ((out[1], 8), (out[3], 24)):
             whole = frame(0, "gray", (128, 64), shift=shift).data[0]
             np.testing.assert_array_equal(made.data[0][:, 18:-18], whole[:, 18:-18])
+
+
+class AllMovesHalfway(AllMoves):
+    """The same, asked for the motion of pairs before; answers of another size would not fit."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(limits=Limits(multiple_of=16, min_size=32, any_t=True, halfway=True), **how)
+        self.pairs = 0
+
+    def halfway(self, f0: Features, f1: Features) -> torch.Tensor:
+        self._take(f0[1])
+        self.pairs += 1
+        n, _, h, w = f0[1].shape
+        if f1[1].shape != f0[1].shape:
+            raise AssertionError("features of two sizes")
+        v = torch.tensor([16 * w / 128 / 4, 0.0]).view(1, 2, 1, 1).expand(n, 2, h // 4, w // 4)
+        return torch.cat((-v / 2, v / 2), 1)
+
+    def synthesise(self, f0: Features, f1: Features, t: torch.Tensor, halfway: torch.Tensor | None = None) -> Synthesis:
+        if halfway is not None and halfway.shape[-1] * 4 != f0[1].shape[-1]:
+            raise AssertionError("motion of another size")
+        return super().synthesise(f0, f1, t)
+
+
+@pytest.mark.parametrize("after", range(20))
+def test_what_is_known_of_the_pairs_beside_is_forgotten_too(after: int) -> None:
+    """Wherever memory runs out, and motion is then looked for at a smaller size."""
+    frames = [frame(n, "gray", (128, 64), shift=16 * n) for n in range(5)]
+    network = AllMovesHalfway(fails=[n == after for n in range(after + 1)])
+    out = run(engine(network, batch=1), frames, targets(5, 2))
+    for k in range(4):
+        whole = frame(0, "gray", (128, 64), shift=16 * k + 8).data[0]
+        np.testing.assert_array_equal(out[2 * k + 1].data[0][:, 18:-18], whole[:, 18:-18])
+
+
+def test_the_motion_of_a_pair_is_asked_for_once() -> None:
+    network = AllMovesHalfway()
+    run(engine(network, batch=1), [frame(n, "gray", (128, 64), shift=16 * n) for n in range(5)], targets(5, 4))
+    assert network.pairs == 4
 
 
 def test_each_way_is_told_once_when_it_first_worked() -> None:
@@ -190,7 +229,7 @@ class Weighted(torch.nn.Module):
             raise AssertionError("the CPU did not get the frames whole")
         return (I * self.one, I)
 
-    def synthesise(self, f0: Features, f1: Features, t: torch.Tensor) -> Synthesis:
+    def synthesise(self, f0: Features, f1: Features, t: torch.Tensor, halfway: torch.Tensor | None = None) -> Synthesis:
         self.calls.append((f0[0].device.type, len(t)))
         if f0[0].device.type != "cpu" and len(self.calls) > self.last:
             raise RuntimeError(NO_MEMORY)

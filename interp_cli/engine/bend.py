@@ -9,12 +9,15 @@ disagree, neither is believed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.engine.source import Pair, Source
 from interp_cli.model.flow import resize
 from interp_cli.model.network import MOTION_PITCH, Synthesis
 from interp_cli.model.propagate import around
@@ -26,35 +29,30 @@ _DISAGREEMENT = 16.0  # squared disagreement of the two sides counts for one par
 _NOISE = 0.01  # px**2: smaller accelerations are not believed
 
 
-@dataclass(frozen=True, slots=True)
-class Motions:
-    """Velocities in the middle of a pair and of its neighbours, (N, 2, h, w), each over its own pair.
+def along_their_ways(s: Synthesis, pairs: Sequence[Pair], t: Tensor) -> Synthesis:
+    """`s` of `pairs` at times t (N,), along curved ways where the motion of the pairs beside them is known."""
+    changes = [_change(pair) for pair in pairs]
+    known = next((change for change in changes if change is not None), None)
+    if known is None:
+        return s
+    return bent(s, torch.cat([torch.zeros_like(known) if change is None else change for change in changes]), t)
 
-    In px of the network's input, samples `MOTION_PITCH` px apart. `before` and `after` come with the time that their
-    pair takes, in that of the pair itself; None where there is no such pair, or a cut lies between.
+
+def acceleration(own: Tensor, sides: Sequence[tuple[Tensor, float]]) -> Tensor | None:
+    """Change of velocity over a pair's time, (N, 2, h, w) in px, `PITCH` apart; None where no neighbour is known.
+
+    `own` is the velocity in the middle of the pair, that of `sides` in the middle of the pairs beside it, each (N, 2,
+    2h, 2w) over its own pair, in px of the network's input, `MOTION_PITCH` apart. With each side comes the time that it
+    takes, in that of the pair itself, negative for the pair before.
     """
-
-    own: Tensor
-    before: tuple[Tensor, float] | None
-    after: tuple[Tensor, float] | None
-
-
-def acceleration(motions: Motions) -> Tensor | None:
-    """Change of velocity over the pair's time, (N, 2, h, w) in px, `PITCH` apart; None where no neighbour is known."""
-    own = _smaller(motions.own)
-    sides = []
-    for side, sign in ((motions.before, -1.0), (motions.after, 1.0)):
-        if side is None:
-            continue
-        velocity, span = side
-        apart = (1 + span) / 2  # from the middle of one pair to that of the other
-        other = warp(_smaller(velocity) / span, own * (sign * apart / PITCH))
-        sides.append(around(other - own, 1) * (sign / (9 * apart)))
-    if not sides:
-        return None
-    if len(sides) == 1:
-        return sides[0] * ALONE
-    mean, disagreement = (sides[0] + sides[1]) / 2, _square(sides[0] - sides[1])
+    own, changes = _smaller(own), []
+    for velocity, span in sides:
+        apart = math.copysign((1 + abs(span)) / 2, span)  # from the middle of the pair to that of the other
+        there = warp(_smaller(velocity) / abs(span), own * (apart / PITCH))
+        changes.append(around(there - own, 1) / (9 * apart))
+    if len(changes) < 2:
+        return changes[0] * ALONE if changes else None
+    mean, disagreement = (changes[0] + changes[1]) / 2, _square(changes[0] - changes[1])
     sure = _square(mean)
     return mean * (sure / (sure + disagreement / _DISAGREEMENT + _NOISE))
 
@@ -65,6 +63,21 @@ def bent(s: Synthesis, acceleration: Tensor, t: Tensor) -> Synthesis:
     late = t.view(-1, 1, 1, 1).to(acceleration.device)
     shift = resize(resize(resize(acceleration * (late * (1 - late) / 2), 2), 2), PITCH // 4)[..., :height, :width]
     return replace(s, F_t0=s.F_t0 + shift, F_t1=s.F_t1 + shift)
+
+
+def _change(pair: Pair) -> Tensor | None:
+    own = _velocity(*pair.ends)
+    if own is None:
+        return None
+    sides = [(pair.before, -1), (pair.after, 1)]
+    known = [(_velocity(side.left, side.right), sign * side.span) for side, sign in sides if side is not None]
+    return acceleration(own, [(velocity, span) for velocity, span in known if velocity is not None])
+
+
+def _velocity(left: Source, right: Source) -> Tensor | None:
+    """Px of the network's input from one frame to the other, in the middle between them, if that is known."""
+    flow = left.motion_to(right)
+    return None if flow is None else (flow[:, 2:] - flow[:, :2]) * MOTION_PITCH
 
 
 def _smaller(x: Tensor) -> Tensor:

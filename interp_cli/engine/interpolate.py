@@ -9,7 +9,8 @@ import torch
 
 from interp_cli.engine.levels import check_mode, choose_mode, level, nearest
 from interp_cli.engine.look import Look, Sight
-from interp_cli.engine.making import Job, Maker, Source
+from interp_cli.engine.making import Maker
+from interp_cli.engine.source import Pair
 from interp_cli.engine.way import network_dtype
 from interp_cli.engine.window import Window
 from interp_cli.errors import InputError, UsageError
@@ -93,7 +94,7 @@ class Interpolator:
         window = Window(frames, first_source, sight=sight, threshold=threshold, given_cuts=cuts, longest=longest)
         yield from self._ahead(self._batches(window, targets, pairs_until), color)
 
-    def _ahead(self, batches: Iterator[list[Planes | Job]], color: Color) -> Iterator[Planes]:
+    def _ahead(self, batches: Iterator[list[Planes | Pair]], color: Color) -> Iterator[Planes]:
         """The frames of all batches; each is made while the next one is decided on."""
         with ThreadPoolExecutor(1, thread_name_prefix="vfi-batch") as thread:
             making: Future[list[Planes]] | None = None
@@ -104,9 +105,9 @@ class Interpolator:
             if making is not None:
                 yield from making.result()
 
-    def _batches(self, window: Window, targets: Iterable[Target], pairs_until: int) -> Iterator[list[Planes | Job]]:
+    def _batches(self, window: Window, targets: Iterable[Target], pairs_until: int) -> Iterator[list[Planes | Pair]]:
         """What is to be shown, in runs that are made together."""
-        waiting: list[Planes | Job] = []
+        waiting: list[Planes | Pair] = []
         jobs = 0
         for target in targets:
             item = self._decide(window, target)
@@ -114,18 +115,18 @@ class Interpolator:
                 yield waiting
                 waiting, jobs = [], 0
             waiting.append(item)
-            jobs += isinstance(item, Job)
+            jobs += isinstance(item, Pair)
             batch = self._maker.way.at_once
             # A copy after work ends its pair, so flushing there is safe for bisection too; it keeps a long still
             # passage from being held in memory until the next frame has to be made.
-            idle = not isinstance(item, Job) and len(waiting) > 2 * batch
+            idle = not isinstance(item, Pair) and len(waiting) > 2 * batch
             if jobs == 0 or idle or (self.mode is Mode.DIRECT and jobs >= batch):
                 yield waiting
                 waiting, jobs = [], 0
         self._note_cuts(window, pairs_until)
         yield waiting
 
-    def _decide(self, window: Window, target: Target) -> Planes | Job:
+    def _decide(self, window: Window, target: Target) -> Planes | Pair:
         """A copy where there is nothing to make, else the job of making the target's frame."""
         window.want(target.left)
         self._note_cuts(window, target.left + bool(target.t))
@@ -136,7 +137,7 @@ class Interpolator:
             raise InputError(f"the video ended before frame {target.left}; it is shorter than its packets promise")
         t = window.within(drawing, target)
         right = window.at(drawing.stop) if t else None
-        if right is None or (len(drawing) == 1 and self._hold(window, target.left, left, right)):
+        if right is None or (len(drawing) == 1 and self._hold(window, target.left)):
             self.copied += 1
             return Planes(target.pts, left.planes.data, left.planes.format)
         if self.mode is Mode.BISECT:
@@ -145,10 +146,10 @@ class Interpolator:
         self._maker.batch_for(left.planes)
         self.made += 1
         sides = window.beside(drawing) if self._bends else (None, None)
-        return Job(left, right, t, target.pts, window.overlay(drawing), *sides)
+        return Pair(left, right, t, (target.pts,), window.overlay(drawing), *sides)
 
-    def _hold(self, window: Window, number: int, left: Source, right: Source) -> bool:
-        return window.is_cut(number) or (self.hold_still and window.repeats(number, left, right))
+    def _hold(self, window: Window, number: int) -> bool:
+        return window.is_cut(number) or (self.hold_still and window.equal(number, number + 1))
 
     def _note_cuts(self, window: Window, until: int) -> None:
         """Remember the cuts among the pairs before number `until` that were not asked for yet."""
@@ -158,16 +159,16 @@ class Interpolator:
                 if (score := window.cut_score(left)) is not None:
                     self.scores[left] = score
 
-    def _is_full(self, waiting: list[Planes | Job], jobs: int, item: Planes | Job) -> bool:
+    def _is_full(self, waiting: list[Planes | Pair], jobs: int, item: Planes | Pair) -> bool:
         """Whether to bisect what waits before `item` joins: all times of a pair stay together."""
         if self.mode is Mode.DIRECT or jobs < self._maker.way.at_once:
             return False
-        last = next(w for w in reversed(waiting) if isinstance(w, Job))
-        return not (isinstance(item, Job) and item.left is last.left)
+        last = next(w for w in reversed(waiting) if isinstance(w, Pair))
+        return not (isinstance(item, Pair) and item.left is last.left)
 
-    def _flush(self, waiting: list[Planes | Job], color: Color) -> Iterator[Planes]:
-        jobs = [item for item in waiting if isinstance(item, Job)]
+    def _flush(self, waiting: list[Planes | Pair], color: Color) -> Iterator[Planes]:
+        jobs = [item for item in waiting if isinstance(item, Pair)]
         make = self._maker.direct if self.mode is Mode.DIRECT else self._maker.bisect
         made = iter(make(jobs, color))
         for item in waiting:
-            yield next(made) if isinstance(item, Job) else item
+            yield next(made) if isinstance(item, Pair) else item

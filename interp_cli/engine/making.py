@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,94 +15,24 @@ from torch import Tensor, nn
 from interp_cli.engine import planes as on_device
 from interp_cli.engine import tiles
 from interp_cli.engine.alpha import unweighted, weighted
-from interp_cli.engine.bend import Motions, acceleration, bent
+from interp_cli.engine.bend import along_their_ways
 from interp_cli.engine.doubt import second_thoughts
 from interp_cli.engine.levels import last_use, levels
-from interp_cli.engine.overlay import Overlay
 from interp_cli.engine.planes import Frames
+from interp_cli.engine.source import Flip, Pair, Source
 from interp_cli.engine.still import hold_overlays, hold_still
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
 from interp_cli.media.types import Color, Planes
-from interp_cli.model.network import MOTION_PITCH, Features, Network, Synthesis, lowered
+from interp_cli.model.network import Features, Network, Synthesis, lowered
 from interp_cli.options import Scale, Tta
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-Flip = tuple[int, ...]
-"""Dimensions of (N, C, H, W) that are mirrored."""
-
 _FLIPS: dict[Tta, tuple[Flip, ...]] = {Tta.NONE: ((),), Tta.FLIP: ((), (2, 3)), Tta.FULL: ((), (3,), (2,), (2, 3))}
 
 _FINE_PIXELS = 2_100_000  # up to here frames are sampled from a doubled copy; larger ones hold their detail otherwise
-
-
-@dataclass(slots=True, eq=False)
-class Source:
-    """A frame that others are made from: as decoded, and what is known of it on the device so far.
-
-    For a made frame, `planes` are the nearest decoded ones.
-    """
-
-    planes: Planes | None
-    frames: Frames | None = None  # as seen: see engine/alpha.py
-    fine: Tensor | None = None  # `frames` with samples between their pixels, to warp from
-    features: dict[Flip, Features] = field(default_factory=dict)
-    motion: tuple[Source, Tensor] | None = None  # to the frame after it: see `Network.halfway`
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W) of the first plane, px."""
-        if self.frames is None and self.planes is not None:
-            return self.planes.height, self.planes.width
-        return _frames(self).size
-
-    def forget(self) -> None:
-        """Let go of what is computed of the frame; the frame itself stays."""
-        self.features, self.fine, self.motion = {}, None, None
-
-
-class Neighbour(NamedTuple):
-    """The pair before or after another one."""
-
-    left: Source
-    right: Source
-    span: float  # its time, in that of the other pair
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One frame to make: between `left` and `right` at `t` in (0, 1), to be shown at `pts` (ticks).
-
-    `overlay` says where something stands still before what moves. `before` and `after` are the pairs on either side, as
-    far as the motion goes on there.
-    """
-
-    left: Source
-    right: Source
-    t: Fraction
-    pts: int
-    overlay: Overlay | None = None
-    before: Neighbour | None = None
-    after: Neighbour | None = None
-
-
-class Pair(NamedTuple):
-    """Two frames and a time between them."""
-
-    left: Source
-    right: Source
-    t: Fraction
-    pts: tuple[int, ...]  # ticks at which the frame is shown; none if others are only made from it
-    overlay: Overlay | None
-    before: Neighbour | None = None
-    after: Neighbour | None = None
-
-    @property
-    def neighbours(self) -> list[Neighbour]:
-        """The pairs beside it that are known."""
-        return [side for side in (self.before, self.after) if side is not None]
 
 
 class Maker:
@@ -142,26 +72,25 @@ class Maker:
             self.way = replace(self.way, batch=batch)
         return self.way.batch or 1
 
-    def direct(self, jobs: Sequence[Job], color: Color) -> Iterator[Planes]:
-        """The frames of `jobs`, in order, each asked of the network at its own t."""
-        pairs = [Pair(j.left, j.right, j.t, (j.pts,), j.overlay, j.before, j.after) for j in jobs]
+    def direct(self, pairs: Sequence[Pair], color: Color) -> Iterator[Planes]:
+        """The frames of `pairs`, in order, each asked of the network at its own t."""
         for _, shown in self._made(pairs, color):
             yield from shown
 
-    def bisect(self, jobs: Sequence[Job], color: Color) -> list[Planes]:
-        """The frames of `jobs`, in order: all pairs' halves in one call, then all their quarters, and so on.
+    def bisect(self, jobs: Sequence[Pair], color: Color) -> list[Planes]:
+        """The frames of `jobs`, in order, each shown once: all halves in one call, then all quarters, and so on.
 
         Made frames stay unrounded on the device as long as a finer level looks at them. Motion is taken as uniform.
         """
         times: dict[tuple[Source, Source], list[Fraction]] = {}
-        overlays = {(job.left, job.right): job.overlay for job in jobs}
+        overlays = {job.ends: job.overlay for job in jobs}
         for job in jobs:
-            times.setdefault((job.left, job.right), []).append(job.t)
+            times.setdefault(job.ends, []).append(job.t)
         plans = {ends: levels(ts) for ends, ts in times.items()}
         nodes = {(ends, Fraction(k)): ends[k] for ends in plans for k in (0, 1)}
         wanted: dict[tuple[tuple[Source, Source], Fraction], list[int]] = {}
         for n, job in enumerate(jobs):
-            wanted.setdefault(((job.left, job.right), job.t), []).append(n)
+            wanted.setdefault((job.ends, job.t), []).append(n)
         out: dict[int, Planes] = {}
         for depth in range(max(map(len, plans.values()), default=0)):
             steps = [
@@ -169,7 +98,7 @@ class Maker:
             ]
             pairs = []
             for ends, s in steps:
-                pts = tuple(jobs[n].pts for n in wanted.get((ends, s.t), ()))
+                pts = tuple(jobs[n].pts[0] for n in wanted.get((ends, s.t), ()))
                 pairs.append(Pair(nodes[ends, s.before], nodes[ends, s.after], Fraction(1, 2), pts, overlays[ends]))
             for (ends, step), (frames, shown) in zip(steps, self._made(pairs, color), strict=True):
                 key = (ends, step.t)
@@ -211,7 +140,7 @@ class Maker:
             self._news["batch"] = words  # in place of that of the batch before
         else:
             self._news[words] = words
-            for source in {source for pair in pairs for source in (pair.left, pair.right)}:
+            for source in {source for pair in pairs for ends in (pair.ends, *pair.ends_beside) for source in ends}:
                 source.forget()
         if self.way.device != old.device and isinstance(self.network, nn.Module):
             lowered(self.network.to(self.way.device), self.way.dtype)
@@ -229,10 +158,7 @@ class Maker:
     def _side_by_side(self, pairs: Sequence[Pair], color: Color) -> list[tuple[Frames, list[Planes]]]:
         """Features of every source frame once, then the frames, each step dealt out to the workers."""
         whole, moves = self.way.tiles == 1, self.way.tiles == 1 and self.network.limits.halfway
-        ends = [(pair.left, pair.right) for pair in pairs]
-        if moves:
-            ends += [(side.left, side.right) for pair in pairs for side in pair.neighbours]
-        ends = list(dict.fromkeys(ends))
+        ends = list(dict.fromkeys(ends for pair in pairs for ends in (pair.ends, *(pair.ends_beside if moves else ()))))
         sources = list(dict.fromkeys(source for end in ends for source in end))
         for source in sources:
             if source.frames is not None:
@@ -243,7 +169,7 @@ class Maker:
             new = [source for source in sources if flip not in source.features]
             self._deal(lambda some, flip=flip: self._encode(some, flip, color), new)  # type: ignore[misc]
         if moves:
-            self._deal(self._move, [end for end in ends if end[0].motion is None or end[0].motion[0] is not end[1]])
+            self._deal(self._move, [(left, right) for left, right in ends if left.motion_to(right) is None])
         return [one for made in self._deal(lambda some: self._batch(some, color), pairs) for one in made]
 
     def _deal(self, work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> list[Made]:
@@ -256,7 +182,7 @@ class Maker:
 
     @torch.inference_mode()
     def _batch(self, pairs: Sequence[Pair], color: Color) -> list[tuple[Frames, list[Planes]]]:
-        size = _frames(pairs[0].left).size
+        size = pairs[0].left.uploaded.size
         scale = self.way.shrink(size)
         versions: list[list[Frames]] = []
         for flip in self.flips:
@@ -288,14 +214,14 @@ class Maker:
 
     def _input(self, sources: Sequence[Source], flip: Flip, color: Color) -> Tensor:
         """What the network sees of `sources`, mirrored by `flip`, padded."""
-        frames = [_frames(source) for source in sources]
+        frames = [source.uploaded for source in sources]
         I = on_device.network_input(on_device.stack(frames), color, scale=self.way.shrink(frames[0].size))
         return on_device.pad(torch.flip(I, flip) if flip else I, self.network.limits)
 
     def _refine(self, source: Source) -> None:
         height, width = source.size
         if self.network.limits.sampling == "bicubic" and source.fine is None and height * width <= _FINE_PIXELS:
-            source.fine = on_device.doubled(_frames(source))
+            source.fine = on_device.doubled(source.uploaded)
 
     def _synthesise(self, pairs: Sequence[Pair], flip: Flip, color: Color, *, back: bool) -> Synthesis:
         """At the padded size. `back` lets time run backwards for the network and turns its answer round again."""
@@ -311,10 +237,10 @@ class Maker:
                 s = tiles.synthesise(self.network, I0, I1, t, parts=self.way.tiles)
         else:
             f0, f1 = (_together([source.features[flip] for source in end]) for end in ends)
-            known = [pair.left.motion for pair in pairs] if flip == () and not back else []
-            motion = [motion for _, motion in filter(None, known)]
+            known = [] if flip or back else [pair.left.motion_to(pair.right) for pair in pairs]
+            motions = [motion for motion in known if motion is not None]
             with self._precision():
-                s = self.network.synthesise(f0, f1, t, *([torch.cat(motion)] if motion else []))
+                s = self.network.synthesise(f0, f1, t, torch.cat(motions) if motions else None)
         return Synthesis(s.F_t1, s.F_t0, 1 - s.M, s.R) if back else s
 
     def _composed(self, pairs: Sequence[Pair], s: Synthesis, color: Color, scale: int) -> list[Frames]:
@@ -324,15 +250,15 @@ class Maker:
         for n in range(0, len(pairs), size):
             some, part = pairs[n : n + size], _part(s, n, size)
             t = torch.tensor([float(pair.t) for pair in some])
-            frames0 = on_device.stack([_frames(pair.left) for pair in some])
-            frames1 = on_device.stack([_frames(pair.right) for pair in some])
+            frames0 = on_device.stack([pair.left.uploaded for pair in some])
+            frames1 = on_device.stack([pair.right.uploaded for pair in some])
             fine = _fine(some)
             sampling = self.network.limits.sampling
             apart: list[Tensor] | None = [] if self.still else None
             made = on_device.compose(
                 frames0,
                 frames1,
-                _bent(part, some, t),
+                along_their_ways(part, some, t),
                 color=color,
                 scale=scale,
                 sampling=sampling,
@@ -358,41 +284,6 @@ def _shown(made: Frames, pair: Pair) -> list[Planes]:
     near = (pair.right if pair.t > Fraction(1, 2) else pair.left).planes
     straight = made if near is None else unweighted(made, near)
     return [on_device.download(straight, [pts])[0] for pts in pair.pts]
-
-
-def _frames(source: Source) -> Frames:
-    if source.frames is None:
-        raise RuntimeError("a frame was composed before it was uploaded")
-    return source.frames
-
-
-def _bent(s: Synthesis, pairs: Sequence[Pair], t: Tensor) -> Synthesis:
-    """`s` along curved ways, where the motion of the pairs beside it is known."""
-    changes = [_acceleration(pair) for pair in pairs]
-    known = next((change for change in changes if change is not None), None)
-    if known is None:
-        return s
-    return bent(s, torch.cat([torch.zeros_like(known) if change is None else change for change in changes]), t)
-
-
-def _acceleration(pair: Pair) -> Tensor | None:
-    own = _velocity(pair.left, pair.right)
-    if own is None:
-        return None
-
-    def of(side: Neighbour | None) -> tuple[Tensor, float] | None:
-        velocity = None if side is None else _velocity(side.left, side.right)
-        return None if velocity is None or side is None else (velocity, side.span)
-
-    return acceleration(Motions(own, of(pair.before), of(pair.after)))
-
-
-def _velocity(left: Source, right: Source) -> Tensor | None:
-    """Px of the network's input from one frame to the other, in the middle between them."""
-    if left.motion is None or left.motion[0] is not right:
-        return None
-    flow = left.motion[1]
-    return (flow[:, 2:] - flow[:, :2]) * MOTION_PITCH
 
 
 def _fine(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor] | None:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from fractions import Fraction
 
 from interp_cli.engine.look import Look, Sight
-from interp_cli.engine.making import Neighbour, Source
 from interp_cli.engine.overlay import Overlay, Overlays
 from interp_cli.engine.repeats import RepeatDetector
 from interp_cli.engine.scenes import CutDetector
+from interp_cli.engine.source import Neighbour, Source
 from interp_cli.engine.still import same
 from interp_cli.media.types import Planes
 from interp_cli.timeline import Target
@@ -42,7 +42,7 @@ class Window:
         self._given_cuts, self._longest = given_cuts, longest
         self._held: dict[int, Source] = {}
         self._pts: dict[int, int] = {}
-        self._same: dict[int, bool] = {}
+        self._same: dict[tuple[int, int], bool] = {}
         self._drawing = self._previous = range(0)  # that were asked for last
         self._beside: tuple[int, tuple[Neighbour | None, Neighbour | None]] = (-1, (None, None))
         self._wanted: int | None = None
@@ -75,12 +75,12 @@ class Window:
         """How unlike the frames on either side of a cut are; None where nobody looked."""
         return None if self._cuts is None else self._cuts.cut_score(left - self._first)
 
-    def repeats(self, number: int, left: Source, right: Source) -> bool:
-        """Whether frame `number + 1` is frame `number` again, bit for bit; looked at once per pair."""
-        if number not in self._same:
-            equal = left.planes is not None and right.planes is not None and same(left.planes, right.planes)
-            self._same = {number: equal}
-        return self._same[number]
+    def equal(self, first: int, second: int) -> bool:
+        """Whether two frames that are held are the same, bit for bit; looked at once."""
+        if (first, second) not in self._same:
+            left, right = self._held[first].planes, self._held[second].planes
+            self._same[first, second] = left is not None and right is not None and same(left, right)
+        return self._same[first, second]
 
     def drawing(self, number: int) -> range:
         """The frames of the drawing that frame `number` shows, or that frame alone; reads ahead until that is certain.
@@ -105,20 +105,24 @@ class Window:
         Reads ahead until it is certain how long the next drawing stands.
         """
         if drawing.start != self._beside[0]:
-            known = self._previous.stop == drawing.start
-            before = range(self._previous.start if known else drawing.start - 1, drawing.start)
+            before = self._before(drawing)
             after = self._look_for_drawing(drawing.stop) if self.at(drawing.stop + 1) else range(0)
             span = self._pts[drawing.stop] - self._pts[drawing.start]
             self._beside = drawing.start, (self._neighbour(before, span), self._neighbour(after, span))
         return self._beside[1]
 
+    def _before(self, drawing: range) -> range:
+        """The drawing before it, as far as is known."""
+        known = self._previous.stop == drawing.start
+        return range(self._previous.start if known else drawing.start - 1, drawing.start)
+
     def _neighbour(self, drawing: range, span: int) -> Neighbour | None:
         """`drawing` and the next one, beside a pair of `span` ticks; None across a cut, or if they are equal."""
         left, right = self.at(drawing.start), self.at(drawing.stop)
-        if left is None or right is None or left.planes is None or right.planes is None:
+        if left is None or right is None:
             return None
         begin, end = self._pts[drawing.start], self._pts[drawing.stop]
-        if end <= begin or span <= 0 or self.is_cut(drawing.stop - 1) or same(left.planes, right.planes):
+        if end <= begin or span <= 0 or self.is_cut(drawing.stop - 1) or self.equal(drawing.start, drawing.stop):
             return None
         return Neighbour(left, right, (end - begin) / span)
 
@@ -136,14 +140,13 @@ class Window:
             self._next_pair = number
         self._wanted = number
         self._forget_before(number - self._sight.used)
-        drawing = self.drawing(number)
-        self._forget_before(min(drawing.start - 1, self._previous.start if self._previous else drawing.start))
+        self._forget_before(self._before(self.drawing(number)).start)
 
     def _forget_before(self, number: int) -> None:
         if self._overlays is not None:
             self._overlays.forget_before(number)
-        for old in [n for n in self._held if n < number]:
-            del self._held[old]
+        self._held = {n: source for n, source in self._held.items() if n >= number}
+        self._same = {pair: equal for pair, equal in self._same.items() if pair[0] >= number}
 
     def _look_for_drawing(self, number: int) -> range:
         alone = range(number, number + 1)

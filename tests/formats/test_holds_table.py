@@ -180,7 +180,7 @@ def test_a_network_that_sees_motion_in_a_still_picture_is_not_believed(name: str
 class Wrong(FakeNetwork):
     """Right about most of the frame, and wrong within BOX, where it says that nothing moves."""
 
-    def synthesise(self, f0: Any, f1: Any, t: Any) -> Any:
+    def synthesise(self, f0: Any, f1: Any, t: Any, halfway: Any = None) -> Any:
         s = super().synthesise(f0, f1, t)
         F_t0, F_t1 = s.F_t0.clone(), s.F_t1.clone()
         F_t0[(..., *BOX)] = 0

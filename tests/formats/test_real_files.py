@@ -71,7 +71,7 @@ def test_a_real_clip_is_converted_as_planned(
         how = HOW[2]
     out = tmp_path / f"out.{SUFFIXES[(n + n // 4) % 4]}"
     checked: list[Any] = []
-    monkeypatch.setattr(room, "verify", lambda work, path: (verify(work, path), checked.append(work)))
+    monkeypatch.setattr(room, "verify", lambda work, path, **how: (verify(work, path, **how), checked.append(work)))
     encoder = {"codec": "vp9", "preset": "8"} if out.suffix == ".webm" else {"preset": "ultrafast"}
     engine = room.Job(input="").engine
     quick = type(engine)(scale=Scale.QUARTER, scene_detect=False)
