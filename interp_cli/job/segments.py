@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp_cli.engine.look import Look, Sight
@@ -166,24 +167,29 @@ def _times(work: Prepared, segment: Segment) -> list[int] | None:
     return [ticks - written[0] for ticks in written]
 
 
+def encoder_of(work: Prepared, out: Path, *, times: list[int] | None = None) -> Encoder:
+    """What writes frames to `out`; they are shown at `times` (the plan's ticks), or at a constant rate."""
+    video = work.info.video
+    return Encoder(
+        out,
+        work.encoding,
+        ffmpeg=work.ffmpeg,
+        width=video.width,
+        height=video.height,
+        rate=work.plan.rate,
+        sar=video.sar,
+        color=video.color,
+        format=working_format(video.pix_fmt),
+        times=times,
+        tick=work.plan.tick,
+    )
+
+
 def _encode(work: Prepared, place: WorkDirectory, maker: _Maker, frames: Iterator[Planes], progress: Progress) -> None:
     """Write every segment to a file of its own; one that is whole is recorded as done."""
-    video = work.info.video
     for segment in maker.todo:
         part = place.part(segment.k)
-        with Encoder(
-            part,
-            work.encoding,
-            ffmpeg=work.ffmpeg,
-            width=video.width,
-            height=video.height,
-            rate=work.plan.rate,
-            sar=video.sar,
-            color=video.color,
-            format=working_format(video.pix_fmt),
-            times=_times(work, segment),
-            tick=work.plan.tick,
-        ) as encoder:
+        with encoder_of(work, part, times=_times(work, segment)) as encoder:
             for _ in segment.targets:
                 planes = next(frames, None)
                 if planes is None:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from interp_cli.errors import ExitCode, InputError, VfiError
 from interp_cli.job.stop import Stop
 from interp_cli.media.children import started
-from interp_cli.media.decode import decode, working_format
-from interp_cli.media.encode import Encoder
+from interp_cli.media.decode import decode
 from interp_cli.media.ffmpeg import Output, file_url, run, source
 from interp_cli.media.types import Planes
 from interp_cli.options import EngineOptions
@@ -116,18 +115,9 @@ def _decode(material: Material) -> None:
 
 
 def _encode(material: Material, frames: list[Planes]) -> None:
-    work, video = material.work, material.work.info.video
-    with Encoder(
-        material.folder / "encoded.nut",
-        work.encoding,
-        ffmpeg=work.ffmpeg,
-        width=video.width,
-        height=video.height,
-        rate=work.plan.rate,
-        sar=video.sar,
-        color=video.color,
-        format=working_format(video.pix_fmt),
-    ) as encoder:
+    from interp_cli.job.segments import encoder_of
+
+    with encoder_of(material.work, material.folder / "encoded.nut") as encoder:
         for planes in frames:
             encoder.write(planes)
 

@@ -1,0 +1,88 @@
+"""What frames are made from: source frames with what is computed of them, and pairs of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NamedTuple
+
+from torch import Tensor
+
+from interp_cli.engine.overlay import Overlay
+from interp_cli.engine.planes import Frames
+from interp_cli.media.types import Planes
+from interp_cli.model.network import Features
+
+Flip = tuple[int, ...]
+"""Dimensions of (N, C, H, W) that are mirrored."""
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """A frame that others are made from: as decoded, and what is known of it on the device so far.
+
+    For a made frame, `planes` are the nearest decoded ones.
+    """
+
+    planes: Planes | None
+    frames: Frames | None = None  # as seen: see engine/alpha.py
+    fine: Tensor | None = None  # `frames` with samples between their pixels, to warp from
+    features: dict[Flip, Features] = field(default_factory=dict)
+    motion: tuple[Source, Tensor] | None = None  # to the frame after it: see `Network.halfway`
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the first plane, px."""
+        if self.frames is None and self.planes is not None:
+            return self.planes.height, self.planes.width
+        return self.uploaded.size
+
+    @property
+    def uploaded(self) -> Frames:
+        """The frame on the device."""
+        if self.frames is None:
+            raise RuntimeError("a frame was composed before it was uploaded")
+        return self.frames
+
+    def motion_to(self, right: Source) -> Tensor | None:
+        """Both flows halfway between this frame and `right`, if they were asked for."""
+        return self.motion[1] if self.motion is not None and self.motion[0] is right else None
+
+    def forget(self) -> None:
+        """Let go of what is computed of the frame; the frame itself stays."""
+        self.features, self.fine, self.motion = {}, None, None
+
+
+class Neighbour(NamedTuple):
+    """The pair before or after another one."""
+
+    left: Source
+    right: Source
+    span: float  # its time, in that of the other pair
+
+
+class Pair(NamedTuple):
+    """A frame to make: between `left` and `right` at `t` in (0, 1).
+
+    `pts` are the ticks at which it is shown; there are none if others are only made from it. `overlay` says where
+    something stands still before what moves. `before` and `after` are the pairs on either side, as far as the motion
+    goes on there.
+    """
+
+    left: Source
+    right: Source
+    t: Fraction
+    pts: tuple[int, ...]
+    overlay: Overlay | None = None
+    before: Neighbour | None = None
+    after: Neighbour | None = None
+
+    @property
+    def ends(self) -> tuple[Source, Source]:
+        """Both frames."""
+        return self.left, self.right
+
+    @property
+    def ends_beside(self) -> list[tuple[Source, Source]]:
+        """The frames of the pairs beside it that are known."""
+        return [(side.left, side.right) for side in (self.before, self.after) if side is not None]
