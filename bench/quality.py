@@ -28,7 +28,7 @@ from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.options import Dedup, EngineOptions, Precision, Tta
 from interp_cli.quality.evaluate import Rebuild, Score, engine, mean_score, score_sample
 from interp_cli.quality.frames import Sample, clip_samples, find_material
-from interp_cli.speed.surroundings import CHECKOUT, surroundings
+from interp_cli.speed.surroundings import surroundings
 
 OURS = "vfi"
 EASY_DB = 42.0  # dB of luma PSNR: a clip that minterpolate rebuilds better than this is called easy
@@ -58,7 +58,7 @@ def main() -> None:
     print(_report(summary))
     if options.json:
         settings = {key: str(value) for key, value in vars(options).items() if value is not None}
-        around = surroundings(ffmpeg)
+        around = surroundings(ffmpeg, checkout=record.ROOT)
         record.write(options.json, {**around, "settings": settings, "summary": summary, "clips": rows})
 
 
@@ -190,7 +190,7 @@ def _report(summary: dict[str, Any]) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, default=CHECKOUT.parent / "shared/data/val", help="folder of videos")
+    parser.add_argument("--clips", type=Path, default=record.ROOT.parent / "shared/data/val", help="folder of videos")
     parser.add_argument("--weights", default="fast", help="name in the manifest or .safetensors file (default: fast)")
     parser.add_argument(
         "--gap", type=int, default=2, choices=range(2, 33), metavar="G", help="keep every G-th frame (2)"

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def write(path: Path, record: dict[str, Any]) -> None:
     """The record as JSON, appearing whole or not at all."""

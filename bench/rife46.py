@@ -32,7 +32,7 @@ from interp_cli.media.ffmpeg import find_ffmpeg
 from interp_cli.media.rgb import rgb
 from interp_cli.media.types import Color, Planes
 from interp_cli.options import EncodeOptions, EngineOptions, InputLimits, Precision
-from interp_cli.speed.material import Asked, Material, default_clip, look_at, material
+from interp_cli.speed.material import Asked, Material, look_at, material
 from interp_cli.speed.stages import ENGINE, Engine
 from interp_cli.speed.surroundings import surroundings
 from interp_cli.speed.timing import Stage, Timing, alternate, rates, timed, times_as_fast
@@ -189,7 +189,7 @@ def main() -> None:
     given = _arguments()
     ffmpeg, options = find_ffmpeg(given.ffmpeg), EngineOptions(device=given.device, model=given.weights)
     asked = Asked(
-        clip=given.clip or default_clip(),
+        clip=given.clip or str(record.ROOT / "examples" / "clip.mp4"),
         seconds=Fraction(given.seconds),
         factor=Fraction(2),
         engine=options,
@@ -201,7 +201,7 @@ def main() -> None:
         found = compare(held, options=options, pairs=given.pairs, runs=given.runs)
     if given.json:
         settings = {key: str(value) for key, value in vars(given).items() if value is not None}
-        record.write(given.json, {**surroundings(ffmpeg), "settings": settings, **found})
+        record.write(given.json, {**surroundings(ffmpeg, checkout=record.ROOT), "settings": settings, **found})
 
 
 def _arguments() -> argparse.Namespace:

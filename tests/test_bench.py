@@ -96,9 +96,15 @@ def test_a_failing_ffmpeg_is_reported_with_its_own_words() -> None:
 
 
 def test_a_record_says_where_its_numbers_come_from(tmp_path: Path) -> None:
-    record.write(tmp_path / "deep" / "result.json", {**surroundings(find_ffmpeg(FFMPEG)), "psnr": 30.5})
+    record.write(
+        tmp_path / "deep" / "result.json", {**surroundings(find_ffmpeg(FFMPEG), checkout=record.ROOT), "psnr": 30.5}
+    )
     read = json.loads((tmp_path / "deep" / "result.json").read_text(encoding="utf-8"))
     assert read["psnr"] == 30.5
+    commit = subprocess.run(
+        ["git", "-C", record.ROOT, "rev-parse", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    assert (read["commit"] or "").removesuffix(" with local changes") == commit
     assert read["machine"]["cores"] >= 1
     assert read["ffmpeg"].startswith("ffmpeg version")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["result.json"]

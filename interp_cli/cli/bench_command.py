@@ -77,7 +77,7 @@ def bench_command(ctx: click.Context, /, **values: Any) -> None:
     In turns with ffmpeg's minterpolate from the same file and with the same encoder, and with an engine that makes
     one frame at a time. Told are the middle, lowest and highest of all runs, ratios within each run, the part that
     holds the others up, and memory. CLIP should be a real one, for noise and drawings move and encode differently;
-    without it, examples/clip.mp4 of a checkout is taken.
+    without it, examples/clip.mp4 is taken, if it is there.
 
     \b
       vfi bench holiday.mp4

@@ -20,9 +20,9 @@ from interp_cli.media.ffmpeg import Ffmpeg, Output, child, failure, file_url, so
 from interp_cli.media.probe import probe
 from interp_cli.media.types import MediaInfo, Planes
 from interp_cli.options import EncodeOptions, EngineOptions, InputLimits
-from interp_cli.speed.surroundings import CHECKOUT
 from interp_cli.timeline import Target
 
+EXAMPLE = Path("examples/clip.mp4")
 HELD_BYTES = 1 << 30  # of source frames and of those between them
 _CUT = {"c:v": "libx264", "crf": "12", "preset": "fast"}  # near enough to the source, and quick
 
@@ -56,11 +56,10 @@ class Material:
 
 
 def default_clip() -> str:
-    """The example of the checkout that this code runs from. Raises UsageError where there is none."""
-    clip = CHECKOUT / "examples" / "clip.mp4"
-    if not clip.is_file():
+    """The example of the checkout that is the current folder. Raises UsageError where there is none."""
+    if not EXAMPLE.is_file():
         raise UsageError("say which video to measure with, for example vfi bench holiday.mp4")
-    return str(clip)
+    return str(EXAMPLE)
 
 
 def look_at(asked: Asked) -> MediaInfo:

@@ -17,11 +17,11 @@ from interp_cli.media.ffmpeg import Ffmpeg
 CHECKOUT = Path(interp_cli.__file__).resolve().parents[1]  # if there is one
 
 
-def surroundings(ffmpeg: Ffmpeg) -> dict[str, Any]:
+def surroundings(ffmpeg: Ffmpeg, *, checkout: Path = CHECKOUT) -> dict[str, Any]:
     """Commit, machine and versions as JSON values; what cannot be found out is None."""
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": _commit(checkout),
         "machine": {"cpu": _cpu(), "cores": processors(), "gpus": _gpus(), "system": platform.platform()},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in ("interp-cli", "torch", "numpy", "opencv-python")},
@@ -29,11 +29,11 @@ def surroundings(ffmpeg: Ffmpeg) -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
-    """The commit of the checkout that this code runs from; None for an installed package."""
-    if not (CHECKOUT / ".git").exists():
+def _commit(checkout: Path) -> str | None:
+    """The commit of a checkout; None for an installed package."""
+    if not (checkout / ".git").exists():
         return None
-    git = ["git", "-C", str(CHECKOUT)]
+    git = ["git", "-C", str(checkout)]
     with suppress(OSError):
         commit = answer([*git, "rev-parse", "HEAD"]).strip()
         changed = answer([*git, "status", "--porcelain", "--untracked-files=no"]).strip()
