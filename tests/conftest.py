@@ -22,6 +22,8 @@ from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 WHEEL = imageio_ffmpeg.get_ffmpeg_exe()
 # Where a test does not ask for every ffmpeg, all machines use the same; `VFI_FFMPEG=... pytest` tries another.
 os.environ.setdefault("VFI_FFMPEG", WHEEL)
+# Programs that tests start are the package that is tested: what is installed, not the checkout that they start in.
+os.environ.setdefault("PYTHONSAFEPATH", "1")
 
 _proved = pytest.StashKey[list[Row]]()
 

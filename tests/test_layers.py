@@ -19,6 +19,7 @@ RANK = {
     "options": 1,
     "progress": 1,
     "media": 2,
+    "kernels": 1,
     "model": 2,
     "engine": 3,
     "weights": 3,
@@ -37,7 +38,7 @@ APART = [
 ]  # of one rank; know nothing of each other
 
 GATES = {
-    "subprocess": {"media/children.py"},
+    "subprocess": {"media/children.py", "kernels/build.py"},
     "ffmpeg": {"media/ffmpeg.py"},
     "imageio_ffmpeg": {"media/ffmpeg.py"},
     "safetensors": {"weights.py"},

@@ -70,7 +70,7 @@ def test_a_network_with_weights_says_of_tiles_what_it_says_of_the_whole() -> Non
     network = IFNet(TINY)
     I0, I1 = drifting(256, 320)
     t = torch.tensor([0.3])
-    whole = parts_of(network.synthesise(network.encode(I0), network.encode(I1), t))
+    whole = parts_of(network.synthesise(network.encode(I0), network.encode(I1), t).enlarged())
     apart = {n: parts_of(synthesise(network, I0, I1, t, parts=3, overlap=n)) for n in (8, 128)}
     assert float(whole["F_t0"].abs().max()) > 1
     for name, wanted in whole.items():

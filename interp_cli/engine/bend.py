@@ -59,9 +59,12 @@ def acceleration(own: Tensor, sides: Sequence[tuple[Tensor, float]]) -> Tensor |
 
 def bent(s: Synthesis, acceleration: Tensor, t: Tensor) -> Synthesis:
     """`s` with both flows of `acceleration` (N, 2, h, w) at times t (N,) instead of along straight lines."""
-    height, width = s.M.shape[-2:]
+    height, width = s.F_t0.shape[-2:]
     late = t.view(-1, 1, 1, 1).to(acceleration.device)
-    shift = resize(resize(resize(acceleration * (late * (1 - late) / 2), 2), 2), PITCH // 4)[..., :height, :width]
+    shift, pitch = acceleration * (late * (1 - late) / 2), PITCH
+    while pitch > s.pitch:
+        shift, pitch = resize(shift, 2), pitch // 2
+    shift = shift[..., :height, :width]
     return replace(s, F_t0=s.F_t0 + shift, F_t1=s.F_t1 + shift)
 
 

@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli import kernels
 from interp_cli.engine.planes import FULL, Frames, regrid, stack
 from interp_cli.model.network import Synthesis
+from interp_cli.model.propagate import around
 from interp_cli.model.warp import warp
 
 GAIN = 1.75
@@ -50,7 +52,7 @@ def second_thoughts(
     out = []
     for n, (one, left, right) in enumerate(zip(made.each(), frames0.each(), frames1.each(), strict=True)):
         ends = _Ends(left, right, None if fine is None else (fine[0][n : n + 1], fine[1][n : n + 1]))
-        motion = _most_of(s.F_t1[n] - s.F_t0[n], scale)
+        motion = _most_of(s.F_t1[n] - s.F_t0[n], scale, s.pitch)
         out.append(_rethought(one, own[n : n + 1], ends, motion, t=float(t[n]), least=least))
     return stack(out)
 
@@ -84,14 +86,14 @@ class _Ends:
         if motion == (0.0, 0.0):
             return torch.lerp(made, torch.lerp(a, b, t), weight)
         pitch = self.left.chroma_pitch if chroma else FULL
-        finer, mode = 1, "bilinear"
+        finer, mode, peak = 1, "bilinear", self.left.format.peak
         if self.fine is not None and not chroma:
             (a, b), finer, mode = self.fine, 2, "bicubic"
         rows, columns = (weight[0, 0] > 0).nonzero(as_tuple=True)
         step = (motion[0] / pitch[1], motion[1] / pitch[0])
         moved = torch.lerp(
-            _looked_up(a, columns - t * step[0], rows - t * step[1], mode, finer),
-            _looked_up(b, columns + (1 - t) * step[0], rows + (1 - t) * step[1], mode, finer),
+            _looked_up(a, columns - t * step[0], rows - t * step[1], mode, finer, peak),
+            _looked_up(b, columns + (1 - t) * step[0], rows + (1 - t) * step[1], mode, finer, peak),
             t,
         )
         made = made.clone()
@@ -115,19 +117,26 @@ def _rethought(
     return Frames(full, chroma, made.format)
 
 
-def _most_of(motion: Tensor, scale: int) -> tuple[float, float]:
-    """The median of `motion` (2, h, w), in px of the first plane; (0, 0) where that is next to nothing."""
-    some = motion[:, _STEP // 2 :: _STEP, _STEP // 2 :: _STEP].flatten(1)
+def _most_of(motion: Tensor, scale: int, pitch: int) -> tuple[float, float]:
+    """The median of `motion` (2, h, w), in px of the first plane; (0, 0) where that is next to nothing.
+
+    Its samples are `pitch` px of the network's input apart, of which there are `scale` px of the first plane to each.
+    """
+    step = _STEP // pitch
+    some = motion[:, step // 2 :: step, step // 2 :: step].flatten(1)
     if some.shape[1] == 0:
         some = motion.flatten(1)
     x, y = (some.float().median(1).values * scale).tolist()
     return (x, y) if max(abs(x), abs(y)) >= _SLOWEST else (0.0, 0.0)
 
 
-def _looked_up(image: Tensor, x: Tensor, y: Tensor, mode: str, finer: int) -> Tensor:
-    """(C, K): `image` (1, C, H, W) at the K places (x, y), as `warp` looks things up."""
+def _looked_up(image: Tensor, x: Tensor, y: Tensor, mode: str, finer: int, peak: int) -> Tensor:
+    """(C, K): `image` (1, C, H, W) at the K places (x, y), as `compose` looks things up."""
+    if finer == 2 and kernels.usable(x):
+        return kernels.look_up(image, x, y, peak)
     height, width = image.shape[-2:]
     where = torch.stack((x * (2 * finer / max(width - 1, 1)) - 1, y * (2 * finer / max(height - 1, 1)) - 1), -1)
+    where = where.clamp(-1, 1)
     found = F.grid_sample(image, where.view(1, 1, -1, 2).float(), mode=mode, padding_mode="border", align_corners=True)
     return found[0, :, 0]
 
@@ -138,12 +147,7 @@ def _halved(x: Tensor) -> Tensor:
 
 def _seen(x: Tensor) -> Tensor:
     """Means over `_REACH` samples to either side; beyond the border its samples are repeated."""
-    for dim, padding in ((-1, (_REACH, _REACH, 0, 0)), (-2, (0, 0, _REACH, _REACH))):
-        wide, size = F.pad(x, padding, mode="replicate"), x.shape[dim]
-        x = wide.narrow(dim, 0, size).clone()
-        for k in range(1, 2 * _REACH + 1):
-            x.add_(wide.narrow(dim, k, size))
-    return x.div_((2 * _REACH + 1) ** 2)
+    return around(x, _REACH).div_((2 * _REACH + 1) ** 2)
 
 
 def _enlarged(weight: Tensor, pitch: tuple[int, int], like: Tensor) -> Tensor:

@@ -188,7 +188,8 @@ class Maker:
         for flip in self.flips:
             for back in (False, True) if self.reversed_too else (False,):
                 s = self._synthesise(pairs, flip, color, back=back)
-                s = _mirrored(on_device.crop(s, (-(-size[0] // scale), -(-size[1] // scale))), flip)
+                s = on_device.crop(s.enlarged() if flip else s, (-(-size[0] // scale), -(-size[1] // scale)))
+                s = _mirrored(s, flip)
                 versions.append(self._composed(pairs, s, color, scale))
         means = [on_device.mean(same) for same in zip(*versions, strict=True)]
         made = (one for frames in means for one in frames.each())
@@ -198,7 +199,7 @@ class Maker:
     def _encode(self, sources: Sequence[Source], flip: Flip, color: Color) -> None:
         I = self._input(sources, flip, color)
         with self._precision():
-            features = self.network.encode(I.contiguous(memory_format=torch.channels_last))
+            features = self.network.encode(I)
         for k, source in enumerate(sources):
             self._refine(source)
             source.features[flip] = tuple(f[k : k + 1] for f in features) if len(sources) > 1 else features
@@ -241,7 +242,7 @@ class Maker:
             motions = [motion for motion in known if motion is not None]
             with self._precision():
                 s = self.network.synthesise(f0, f1, t, torch.cat(motions) if motions else None)
-        return Synthesis(s.F_t1, s.F_t0, 1 - s.M, s.R) if back else s
+        return replace(s, F_t0=s.F_t1, F_t1=s.F_t0, M=1 - s.M) if back else s
 
     def _composed(self, pairs: Sequence[Pair], s: Synthesis, color: Color, scale: int) -> list[Frames]:
         """A CPU composes frame by frame, which stays in its cache; a GPU composes the batch."""
@@ -301,7 +302,7 @@ def _together(features: Sequence[Features]) -> Features:
 
 def _part(s: Synthesis, n: int, size: int) -> Synthesis:
     span = slice(n, n + size)
-    return Synthesis(s.F_t0[span], s.F_t1[span], s.M[span], None if s.R is None else s.R[span])
+    return replace(s, F_t0=s.F_t0[span], F_t1=s.F_t1[span], M=s.M[span], R=None if s.R is None else s.R[span])
 
 
 def _mirrored(s: Synthesis, flip: Flip) -> Synthesis:

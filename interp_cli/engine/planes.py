@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interp_cli import kernels
 from interp_cli.media.types import Color, Family, PixelFormat, Planes, luma_of_red_and_blue
 from interp_cli.model import flow
 from interp_cli.model.network import Limits, Synthesis
@@ -192,20 +193,21 @@ def regrid(x: Tensor, pitch: Pitch, wanted: Pitch) -> Tensor:
 
 
 def _averaged(x: Tensor, by: Pitch) -> Tensor:
-    """Block means. By hand where blocks are whole: on a CPU avg_pool2d takes ten times as long as strided sums."""
+    """Block means, rounding up."""
     if max(by) > 2 or x.shape[-2] % by[0] or x.shape[-1] % by[1]:
         return F.avg_pool2d(x, by, ceil_mode=True, count_include_pad=False)
-    if by[0] == 2:
-        x = torch.lerp(x[..., 0::2, :], x[..., 1::2, :], 0.5)
-    return torch.lerp(x[..., 0::2], x[..., 1::2], 0.5) if by[1] == 2 else x
+    return flow.halved(x, *by)
 
 
 def doubled(frames: Frames) -> Tensor:
     """The first planes (N, C, 2H, 2W) with a sample between every two, by an eight-tap Lanczos filter.
 
-    Bicubic sampling of this keeps fine texture that bicubic sampling of the frame itself blurs.
+    Bicubic sampling of this keeps fine texture that bicubic sampling of the frame itself blurs. On a CPU it is in the
+    form that kernels use.
     """
     x = frames.full
+    if kernels.usable(x):
+        return kernels.double(x, _LANCZOS, frames.format.peak)
     for dim, padding in ((-1, (_REACH - 1, _REACH, 0, 0)), (-2, (0, 0, _REACH - 1, _REACH))):
         padded, size = F.pad(x, padding, mode="replicate"), x.shape[dim]
         between = torch.zeros_like(x)
@@ -238,8 +240,9 @@ def pad(I: Tensor, limits: Limits) -> Tensor:
 def crop(s: Synthesis, size: tuple[int, int]) -> Synthesis:
     """`s` without the rows and columns that `pad` added to an input of `size` (h, w)."""
     h, w = size
-    F_t0, F_t1, M = (x[..., :h, :w] for x in (s.F_t0, s.F_t1, s.M))
-    return Synthesis(F_t0, F_t1, M, None if s.R is None else s.R[..., :h, :w])
+    rows, columns = -(-h // s.pitch), -(-w // s.pitch)
+    F_t0, F_t1 = (x[..., :rows, :columns] for x in (s.F_t0, s.F_t1))
+    return replace(s, F_t0=F_t0, F_t1=F_t1, M=s.M[..., :h, :w], R=None if s.R is None else s.R[..., :h, :w])
 
 
 def compose(
@@ -262,49 +265,74 @@ def compose(
     is added (N, 1, H, W).
     """
     rows = _code(frames0.format, color, frames0.size[0]).rows
-    net, chroma = (scale, scale), None
-    together = torch.cat((s.F_t0, s.F_t1, s.M), 1).float()
-    R = None if s.R is None else s.R.float()
+    both = torch.cat((s.F_t0, s.F_t1), 1).float()
+    maps = _Maps(both, s.M.float(), s.R, scale=scale, pitch=s.pitch, peak=frames0.format.peak)
+    chroma = None
     if frames0.chroma is not None and frames1.chroma is not None:
-        pitch = frames0.chroma_pitch
-        where, R_small = regrid(together, net, pitch), None if R is None else regrid(R, net, pitch)
-        where = where[..., : frames0.chroma.shape[-2], : frames0.chroma.shape[-1]]
-        unit = (scale / pitch[1], scale / pitch[0])
-        chroma = _compose_planes(frames0.chroma, frames1.chroma, where, R_small, rows[1:], unit, "bilinear")
+        chroma = _compose_planes(frames0.chroma, frames1.chroma, maps, rows[1:], frames0.chroma_pitch, "bilinear")
         rows = rows[:1]
-    where, R_full = regrid(together, net, FULL), None if R is None else regrid(R, net, FULL)
-    unit = (float(scale), float(scale))
-    height, width = frames0.size
     a, b = fine or (frames0.full, frames1.full)
-    where, finer = where[..., :height, :width], 2 if fine else 1
-    full = _compose_planes(a, b, where, R_full, rows, unit, sampling, finer, apart)
+    full = _compose_planes(a, b, maps, rows, FULL, sampling, finer=2 if fine else 1, apart=apart)
     return Frames(full, chroma, frames0.format)
+
+
+@dataclass(frozen=True, slots=True)
+class _Maps:
+    """What a network says: flows (N, 4, ...) in px of its input, mask and residual."""
+
+    flow: Tensor
+    M: Tensor
+    R: Tensor | None
+    scale: int  # px of the first plane to one of the network's input
+    pitch: int  # px of the network's input between samples of the flow
+    peak: int  # largest code value of the planes
+
+    def flow_at(self, pitch: Pitch) -> Tensor:
+        """The flow with samples that far apart."""
+        return regrid(self.flow, (self.scale * self.pitch, self.scale * self.pitch), pitch)
+
+    def at(self, x: Tensor, pitch: Pitch) -> Tensor:
+        """Mask or residual with samples that far apart."""
+        return x if x.shape[-2:] == (1, 1) else regrid(x, (self.scale, self.scale), pitch)
 
 
 def _compose_planes(
     a: Tensor,
     b: Tensor,
-    where: Tensor,
-    R: Tensor | None,
+    maps: _Maps,
     rows: Sequence[tuple[float, float, float]],
-    unit: tuple[float, float],
+    pitch: Pitch,
     sampling: str,
+    *,
     finer: int = 1,
     apart: list[Tensor] | None = None,
 ) -> Tensor:
-    """`where` (N, 5, h, w) is F_t0, F_t1 and M; its flows times `unit` (x, y) are in pixels of the result.
+    """Planes with samples `pitch` apart. `a` and `b` have `finer` samples for each of the result's in either direction.
 
-    `a` and `b` have `finer` samples for each of its pixels.
+    `rows` are the weights of the residual's R, G and B in each plane.
     """
-    h, w = where.shape[-2:]
-    out = warp(b, where[:, 2:4], sampling, unit, finer)
-    early = warp(a, where[:, :2], sampling, unit, finer)
-    if apart is not None:
-        apart.append(early[:, :1] - out[:, :1])
-    out.lerp_(early, where[:, 4:])
-    if R is not None:
+    h, w = a.shape[-2] // finer, a.shape[-1] // finer
+    unit, M = (maps.scale / pitch[1], maps.scale / pitch[0]), maps.at(maps.M, pitch)[..., :h, :w]
+    if len(a) == 1 and kernels.usable(maps.flow, M):
+        coarse = 2 if min(maps.scale * maps.pitch // side for side in pitch) >= 2 else 1
+        flow = maps.flow_at((coarse * pitch[0], coarse * pitch[1]))
+        cubic, difference = sampling == "bicubic", apart is not None
+        out, differs = kernels.compose(
+            a, b, flow, M, size=(h, w), pitch=coarse, unit=unit, cubic=cubic, peak=maps.peak, difference=difference
+        )
+        if apart is not None and differs is not None:
+            apart.append(differs)
+    else:
+        flow = maps.flow_at(pitch)[..., :h, :w]
+        out = warp(b, flow[:, 2:], sampling, unit, finer)
+        early = warp(a, flow[:, :2], sampling, unit, finer)
+        if apart is not None:
+            apart.append(early[:, :1] - out[:, :1])
+        out.lerp_(early, M)
+    if maps.R is not None:
+        R = maps.at(maps.R.float(), pitch)[..., :h, :w]
         for plane, row in enumerate(rows):
             for k, weight in enumerate(row):
                 if weight:
-                    out[:, plane].add_(R[:, k, :h, :w], alpha=weight)
+                    out[:, plane].add_(R[:, k], alpha=weight)
     return out

@@ -76,7 +76,8 @@ def _differs(a: Frames, b: Frames) -> Tensor:
 
 def _flows(s: Synthesis, scale: int, size: tuple[int, int]) -> Tensor:
     """Whether the flow at the corner of each block moves: it is smooth at this scale, and neighbours are looked at."""
-    step = BLOCK // scale
+    s = s if scale * s.pitch <= BLOCK else s.enlarged()
+    step = BLOCK // (scale * s.pitch)
     corners = torch.cat((s.F_t0[..., ::step, ::step], s.F_t1[..., ::step, ::step]), 1)
     moving = corners.abs().amax(1, keepdim=True) * scale > MOST_FLOW
     return moving[..., : -(-size[0] // BLOCK), : -(-size[1] // BLOCK)]

@@ -57,8 +57,8 @@ def synthesise(network: Network, I0: Tensor, I1: Tensor, t: Tensor, *, parts: in
     rows, columns = (list(zip(side, shares(side, overlap=overlap), strict=True)) for side in sides)
     whole = None
     for (y, down), (x, across) in product(rows, columns):
-        f0, f1 = (network.encode(I[..., y, x].contiguous(memory_format=torch.channels_last)) for I in (I0, I1))
-        s = network.synthesise(f0, f1, t)
+        f0, f1 = (network.encode(I[..., y, x]) for I in (I0, I1))
+        s = network.synthesise(f0, f1, t).enlarged()
         tile = torch.cat([part.float() for part in (s.F_t0, s.F_t1, s.M, s.R) if part is not None], 1)
         if whole is None:
             whole = tile.new_zeros((*tile.shape[:2], *I0.shape[-2:]))

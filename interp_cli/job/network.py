@@ -18,7 +18,7 @@ from interp_cli.weights import WeightsEntry
 if TYPE_CHECKING:
     from interp_cli.engine.interpolate import Interpolator
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # names and numbers of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8  # names and numbers of glibc's malloc.h
 MOST_WORKERS = 8  # each holds the features and flows of one pair: about 300 MB at 1080p
 
 
@@ -70,13 +70,15 @@ def make_interpolator(
     """
     import torch
 
-    from interp_cli import weights
+    from interp_cli import kernels, weights
     from interp_cli.engine.interpolate import Interpolator, network_dtype
     from interp_cli.model.network import lowered
 
     device = choose_device(options.device)
     if device == "cpu":  # no pixel may depend on the batch; workers keep the cores busy (see `auto_batch`)
         options = replace(options, batch=1)
+        if not kernels.available():
+            note("frames would be made several times as fast had vfi been installed where there is a C compiler")
     cores = options.threads or _cores()
     if workers is None:
         workers = min(cores, MOST_WORKERS) if device == "cpu" else 1
@@ -99,6 +101,7 @@ def _keep_memory() -> None:
         malloc(_M_MMAP_THRESHOLD, 32 << 20)
         malloc(_M_TRIM_THRESHOLD, 1 << 30)
         malloc(_M_TOP_PAD, 64 << 20)
+        malloc(_M_ARENA_MAX, 1)  # other arenas give back what is free at their ends
 
 
 def _cores() -> int:

@@ -8,11 +8,13 @@ brightness, how smooth to be and across which borders not to smooth is what a ne
 is one; without it, pixels whose frames disagree have less of a say in what their neighbours are smoothed to.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
+from interp_cli import kernels
 from interp_cli.model.propagate import around, gradient, median
-from interp_cli.model.replay import Replay
 from interp_cli.model.warp import warp
 
 GUIDES = 3  # maps that steer the alignment
@@ -35,7 +37,6 @@ class Alignment(nn.Module):
     ) -> None:
         super().__init__()
         self.steps, self.sweeps, self.window, self.medians = steps, sweeps, window, medians
-        self.replay = Replay()
         # Logarithms of the weight of smoothness and of the brightness difference (full scale = 1) that counts as noise.
         self.smoothness = nn.Parameter(torch.tensor(0.7))
         self.noise = nn.Parameter(torch.tensor(-4.6))
@@ -48,11 +49,18 @@ class Alignment(nn.Module):
         The guides are logarithms: of the weight of smoothness, of trust in brightness, and of the share that a pixel
         has in what its neighbours are smoothed to. Zero leaves the learned constants as they are.
         """
+        if guide is None and kernels.usable(y0, y1, t, flow):
+            how = (self.steps, self.sweeps, self.window, self.medians)
+            return kernels.align(y0, y1, t, flow, how=how, constants=self._constants())
         late = t.view(-1, 1, 1, 1)
         steers = () if guide is None else guide.clamp(-BOLDEST, BOLDEST).exp().chunk(GUIDES, 1)
         for _ in range(self.steps):
-            flow = self.replay("step", self._step, y0, y1, late, flow, *steers)
-        return self.replay("medians", self._smoothed, late, flow) if self.medians else flow
+            flow = self._step(y0, y1, late, flow, *steers)
+        return self._smoothed(late, flow) if self.medians else flow
+
+    def _constants(self) -> tuple[float, float, float, float, float]:
+        edges, doubt = (0.0 if x is None else math.exp(x) for x in (self.edges, self.doubt))
+        return math.exp(self.smoothness), math.exp(2 * self.noise), edges, doubt, MOST
 
     def _step(self, y0: Tensor, y1: Tensor, late: Tensor, flow: Tensor, *steers: Tensor) -> Tensor:
         """One linearisation around `flow`."""

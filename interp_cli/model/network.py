@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp_cli.model.align import Alignment
-from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, resize
+from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, halved, resize
 from interp_cli.model.propagate import FAR, NEAR, propagated
 from interp_cli.model.refine import Refinement
-from interp_cli.model.replay import Replay
 from interp_cli.model.warp import warp
 
 MOTION_PITCH = 4  # px between the samples of a motion
@@ -41,10 +38,18 @@ class Limits:
 class Synthesis:
     """Everything needed to compose I_t from I0 and I1, at the size of the network's input."""
 
-    F_t0: Tensor  # (N, 2, H, W) px, channel 0 is x: where in I0 a pixel of I_t comes from, relative to it
-    F_t1: Tensor  # (N, 2, H, W) px
-    M: Tensor  # (N, 1, H, W) in [0, 1], weight of the frame warped from time 0
+    F_t0: (
+        Tensor  # (N, 2, H / pitch, W / pitch) px, channel 0 is x: where in I0 a pixel of I_t comes from, relative to it
+    )
+    F_t1: Tensor  # (N, 2, H / pitch, W / pitch) px
+    M: Tensor  # (N, 1, H, W) in [0, 1], weight of the frame warped from time 0; (N, 1, 1, 1) if it is the same all over
     R: Tensor | None  # (N, 3, H, W) RGB residual, full scale = 1
+    pitch: int = 1  # px between samples of the flows: 1 or 2
+
+    def enlarged(self) -> Synthesis:
+        """The same with a sample of every map for every pixel."""
+        F_t0, F_t1 = (self.F_t0, self.F_t1) if self.pitch == 1 else (resize(f, 2) for f in (self.F_t0, self.F_t1))
+        return Synthesis(F_t0, F_t1, self.M.expand(-1, -1, *F_t0.shape[-2:]), self.R)
 
 
 class Network(Protocol):
@@ -160,7 +165,6 @@ class IFNet(nn.Module):
             Alignment(*how, edges=sizes.edges, doubts=sizes.doubts, medians=sizes.medians) for how in sizes.align
         )
         self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
-        self.replay = Replay()
         side = 2 ** len(sizes.align)
         self.limits = Limits(multiple_of=side, min_size=side, any_t=True, sampling=sizes.sampling, halfway=not decoders)
         self.apply(_initialise)
@@ -170,9 +174,11 @@ class IFNet(nn.Module):
 
     def encode(self, I: Tensor) -> Features:
         """Features of N frames (N, 3, H, W): brightness from 1/2 down, scales from 1/4 down, and detail to refine."""
-        brightness = [F.avg_pool2d(I.float().mean(1, keepdim=True), 2)]
+        red, green, blue = I.float().chunk(3, 1)
+        brightness = [halved((red + green + blue) / 3)]
         for _ in self.alignments[1:]:
-            brightness.append(F.avg_pool2d(brightness[-1], 2))
+            brightness.append(halved(brightness[-1]))
+        I = I.contiguous(memory_format=torch.channels_last) if self.encoder else I
         x, scales = I, []
         for level in self.encoder:
             x = level(x)
@@ -201,10 +207,10 @@ class IFNet(nn.Module):
         tried = level in self.sizes.propagate
         with torch.autocast(flow.device.type, enabled=False):  # a difference of two flows needs float32
             if tried:
-                flow = self.replay("far", partial(propagated, reach=FAR, rest=True), y0, y1, flow)
+                flow = propagated(y0, y1, flow, reach=FAR, rest=True)
             flow = self.alignments[level](y0, y1, t, flow, guide)
             if tried:
-                flow = self.replay("near", partial(propagated, reach=NEAR), y0, y1, flow)
+                flow = propagated(y0, y1, flow, reach=NEAR)
         return replace(e, flow=flow)
 
     def halfway(self, f0: Features, f1: Features) -> Tensor:
@@ -221,12 +227,15 @@ class IFNet(nn.Module):
     def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate) -> Synthesis:
         """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4)."""
         half = self._aligned(0, f0, f1, t, quarter.enlarged(2))
-        full = resize(torch.cat((half.flow * 2, half.logit.float()), 1), 2)
-        logit, R = full[:, 4:], None
+        flow, R = half.flow * 2, None
         if self.refinement is not None:
             logit, R = self.refinement(f0[-1], f1[-1], t, half.flow, half.logit)
-            logit, R = logit.float(), R.float()
-        return Synthesis(full[:, :2], full[:, 2:4], torch.sigmoid(logit), R)
+            M, R = torch.sigmoid(logit.float()), R.float()
+        elif self.coarsest is not None:
+            M = torch.sigmoid(resize(half.logit.float(), 2))
+        else:
+            M = (1 - t.float()).view(-1, 1, 1, 1)
+        return Synthesis(flow[:, :2], flow[:, 2:], M, R, pitch=2)
 
     def forward(self, I0: Tensor, I1: Tensor, t: Tensor) -> Tensor:
         """I_t (N, 3, H, W) of N pairs: encode, synthesise, compose."""
@@ -248,6 +257,7 @@ def retimed(halfway: Tensor, t: Tensor) -> Tensor:
 
 def compose(I0: Tensor, I1: Tensor, s: Synthesis, sampling: str = "bilinear") -> Tensor:
     """I_t = M * warp(I0, F_t0) + (1 - M) * warp(I1, F_t1) + R, (N, 3, H, W); not clamped."""
+    s = s.enlarged()
     I_t = torch.lerp(warp(I1, s.F_t1, sampling), warp(I0, s.F_t0, sampling), s.M)
     return I_t if s.R is None else I_t + s.R
 

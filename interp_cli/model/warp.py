@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli import kernels
+
 
 def warp(
     image: Tensor, flow: Tensor, mode: str = "bilinear", unit: tuple[float, float] = (1.0, 1.0), finer: int = 1
@@ -19,11 +21,15 @@ def warp(
     """
     count, channels = image.shape[:2]
     height, width = flow.shape[-2:]
+    if mode == "bilinear" and image.shape[-2:] == (height, width) and kernels.usable(image, flow):
+        return kernels.warp(image, flow, unit)
     # Coordinates are never below float32: bfloat16 places a pixel only to within half a pixel.
     per_pixel = [2 * finer / max(image.shape[-1] - 1, 1), 2 * finer / max(image.shape[-2] - 1, 1)]
     to_unit = torch.tensor([unit[0] * per_pixel[0], unit[1] * per_pixel[1]], device=flow.device)
     centres = _centres(height, width, per_pixel[0], per_pixel[1], flow.device)
     where = torch.addcmul(centres, flow.float(), to_unit.view(1, 2, 1, 1))
+    if mode == "bicubic":  # which would overshoot between the border and what repeats it
+        where = where.clamp(-1, 1)
     # On a CPU, torch deals the images of a batch out to threads, but not the rows of one image.
     parts = _parts(height) if count == 1 and image.device.type == "cpu" and not flow.requires_grad else 1
     rows = height // parts

@@ -19,12 +19,15 @@ CHECKOUT = Path(interp_cli.__file__).resolve().parents[1]  # if there is one
 
 def surroundings(ffmpeg: Ffmpeg, *, checkout: Path = CHECKOUT) -> dict[str, Any]:
     """Commit, machine and versions as JSON values; what cannot be found out is None."""
+    from interp_cli import kernels
+
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(checkout),
         "machine": {"cpu": _cpu(), "cores": processors(), "gpus": _gpus(), "system": platform.platform()},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in ("interp-cli", "torch", "numpy", "opencv-python")},
+        "kernels": kernels.available(),
         "ffmpeg": ffmpeg.version_text,
     }
 

@@ -178,7 +178,7 @@ def losses(run: Run, b: Batch) -> dict[str, Tensor]:
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.autocast):
         f0, f1 = student.encode(b.I0), student.encode(b.I1)
         estimates = student.estimates(f0, f1, b.t)
-        result = student.finish(f0, f1, b.t, estimates[-1])
+        result = student.finish(f0, f1, b.t, estimates[-1]).enlarged()
         better = None if run.teacher is None else run.teacher(b.I0, b.I1, b.I_t, result)
     sampling = student.limits.sampling
     blend = compose(b.I0, b.I1, Synthesis(result.F_t0, result.F_t1, result.M, None), sampling)

@@ -1,0 +1,171 @@
+"""The inner loops for a CPU, in C: what `model` and `engine` say in tensors but for roundings, several times as fast.
+
+Flow is hundreds of small steps over planes that fit a cache. As tensor operations each of them reads and writes memory,
+and allocates it; in C a row stays in the first cache from one step to the next. Built with the package if there is a C
+compiler (build.py). A GPU, training and an installation without them use the tensors. Kernels run in one thread, and
+hold no lock of the interpreter: frames are made side by side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from interp_cli.kernels.build import library, sources_digest
+
+_HERE = Path(__file__).parent
+_REACH = 4  # samples on either side that vfi_double looks at
+
+
+class _Alignment(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("steps", "sweeps", "window", "medians")),
+        *((name, ctypes.c_float) for name in ("smooth", "floor", "edges", "doubt", "most")),
+    ]
+
+
+def _loaded() -> ctypes.CDLL | None:
+    """The library, if it is there and was built from these sources."""
+    try:
+        found = ctypes.CDLL(str(_HERE / library()))
+        found.vfi_sources.restype = ctypes.c_char_p
+        current = found.vfi_sources() == sources_digest().encode()
+    except (OSError, AttributeError):  # none was built; another system's
+        return None
+    return found if current else None
+
+
+_library = _loaded()
+
+
+def available() -> bool:
+    """Whether there are kernels for this machine."""
+    return _library is not None
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Whether kernels are there and can work on `tensors`: for inference, float32, in main memory."""
+    if _library is None or not torch.is_inference_mode_enabled():
+        return False
+    return all(x.device.type == "cpu" and x.dtype is torch.float32 for x in tensors)
+
+
+def align(
+    y0: Tensor,
+    y1: Tensor,
+    t: Tensor,
+    flow: Tensor,
+    *,
+    how: tuple[int, int, int, int],
+    constants: tuple[float, float, float, float, float],
+) -> Tensor:
+    """The flows (N, 4, H, W; px) aligned on the brightness (N, 1, H, W) of both frames at times t (N,).
+
+    `how` is steps, sweeps, window and medians, `constants` the weight of smoothness, the squared noise, the weight of
+    gradients, the difference that halves a pixel's say (both 0 if there are none), and the most that a step moves (px).
+    See model/align.py.
+    """
+    out, y0, y1 = flow.clone(memory_format=torch.contiguous_format), y0.contiguous(), y1.contiguous()
+    settings = _Alignment(*how, *constants)
+    for n, late in enumerate(t.tolist()):
+        size = _size(out)
+        _call("vfi_align", y0[n], y1[n], *size, ctypes.c_float(late), out[n], ctypes.byref(settings))
+    return out
+
+
+def propagate(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool, share: float) -> Tensor:
+    """The flows (N, 4, H, W; px) with those of other pixels tried as well: see model/propagate.py."""
+    out, y0, y1 = flow.clone(memory_format=torch.contiguous_format), y0.contiguous(), y1.contiguous()
+    for n in range(len(out)):
+        _call("vfi_propagate", y0[n], y1[n], *_size(out), out[n], reach, int(rest), ctypes.c_float(share))
+    return out
+
+
+def warp(image: Tensor, flow: Tensor, unit: tuple[float, float]) -> Tensor:
+    """`image` (N, C, H, W) sampled at x + unit * flow(x), flow (N, 2, H, W): see model/warp.py."""
+    image, flow = image.contiguous(), flow.contiguous()
+    out = torch.empty_like(image)
+    for n in range(len(image)):
+        _call("vfi_warp", image[n], image.shape[1], *_size(image), flow[n], (ctypes.c_float * 2)(*unit), out[n])
+    return out
+
+
+def sums(x: Tensor, radius: int) -> Tensor:
+    """Sums of `x` (N, C, H, W) over squares of 2 * radius + 1 px, radius 1 or 2: see model/propagate.py."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    _call("vfi_sums", x, x.shape[0] * x.shape[1], *_size(x), radius, out)
+    return out
+
+
+def compose(
+    a: Tensor,
+    b: Tensor,
+    flow: Tensor,
+    mask: Tensor,
+    *,
+    size: tuple[int, int],
+    pitch: int,
+    unit: tuple[float, float],
+    cubic: bool,
+    peak: int,
+    difference: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """mask * warp(a) + (1 - mask) * warp(b), (1, C, H, W), and the difference of the warped first planes, if wanted.
+
+    a, b: (1, C, H, W), or what `double` made of them, with the same `peak`. flow: (1, 4, h, w), `pitch` (1 or 2) px
+    between samples, times `unit` (x, y) in px. mask: (1, 1, H, W) or (1, 1, 1, 1). `size` is (H, W).
+    """
+    height, width = size
+    a, b = a.contiguous(), b.contiguous()
+    flow = flow if flow.stride(3) == 1 else flow.contiguous()
+    mask = mask if mask.stride(3) == 1 else mask.contiguous()
+    out = torch.empty((1, a.shape[1], height, width))
+    apart = torch.empty((1, 1, height, width)) if difference else None
+    strides = (ctypes.c_int64 * 2)(flow.stride(1), flow.stride(2))
+    rows = mask.stride(2) if mask.numel() > 1 else 0
+    doubled = ctypes.c_float(peak if a.dtype is torch.int16 else 0)
+    _call(
+        "vfi_compose", a, b, a.shape[1], height, width, doubled, int(cubic), flow, *_size(flow), strides, pitch,
+        (ctypes.c_float * 2)(*unit), mask, ctypes.c_int64(rows), out, apart,
+    )  # fmt: skip
+    return out, apart
+
+
+def double(planes: Tensor, weights: Sequence[float], peak: int) -> Tensor:
+    """`planes` (N, C, H, W) with a sample between every two, (N, C, 2H, 2W) int16, of 2 * len(weights) samples each.
+
+    `peak` is the largest code value. The result is for `compose` and `look_up` only.
+    """
+    if len(weights) != _REACH:
+        raise ValueError(f"{_REACH} weights are wanted")
+    planes = planes.contiguous()
+    count, channels, height, width = planes.shape
+    out = torch.empty((count, channels, 2 * height, 2 * width), dtype=torch.int16)
+    given = (ctypes.c_float * _REACH)(*weights)
+    _call("vfi_double", planes, count * channels, height, width, given, ctypes.c_float(peak), out)
+    return out
+
+
+def look_up(doubled: Tensor, x: Tensor, y: Tensor, peak: int) -> Tensor:
+    """(C, K): what was doubled (1, C, 2H, 2W), at the K places (x, y; px), bicubic."""
+    x, y, (rows, columns) = x.float().contiguous(), y.float().contiguous(), _size(doubled)
+    out = torch.empty((doubled.shape[1], len(x)))
+    size = (doubled.shape[1], rows // 2, columns // 2)
+    _call("vfi_look_up", doubled.contiguous(), *size, ctypes.c_float(peak), len(x), x, y, out)
+    return out
+
+
+def _size(x: Tensor) -> tuple[int, int]:
+    return x.shape[-2], x.shape[-1]
+
+
+def _call(name: str, *arguments: object) -> None:
+    """Raises MemoryError."""
+    given = [ctypes.c_void_p(x.data_ptr()) if isinstance(x, Tensor) else x for x in arguments]
+    if getattr(_library, name)(*given):
+        raise MemoryError(f"not enough memory for {name}")

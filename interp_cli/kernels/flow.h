@@ -1,0 +1,99 @@
+/* What the kernels share: planes are row by row, float; "padded by n" has n more samples on every side. */
+
+#ifndef VFI_FLOW_H
+#define VFI_FLOW_H
+
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One copy of a kernel for each generation of processors; the loader takes the one that fits. */
+#if defined(__GLIBC__) && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#define KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define KERNEL
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float *restrict Out;
+typedef const float *restrict In;
+
+INLINE int least(int a, int b) { return a < b ? a : b; }
+INLINE int most(int a, int b) { return a > b ? a : b; }
+INLINE float clamped(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
+
+/* Fill what a plane of h x w is padded by with its outermost samples. */
+INLINE void repeat_border(float *plane, int h, int w, int n)
+{
+    int wide = w + 2 * n;
+    for (int y = n; y < h + n; y++) {
+        float *row = plane + (size_t)y * wide;
+        for (int k = 0; k < n; k++) {
+            row[k] = row[n];
+            row[w + n + k] = row[w + n - 1];
+        }
+    }
+    for (int k = 0; k < n; k++) {
+        memcpy(plane + (size_t)k * wide, plane + (size_t)n * wide, wide * sizeof(float));
+        memcpy(plane + (size_t)(h + n + k) * wide, plane + (size_t)(h + n - 1) * wide, wide * sizeof(float));
+    }
+}
+
+/* Sums over squares of 2n + 1 px (n is 1 or 2) of a plane that is padded by n, for one row; `column` has w + 2n. */
+INLINE void sum_row(In plane, int y, int w, int n, Out column, Out out)
+{
+    int wide = w + 2 * n;
+    In row = plane + (size_t)y * wide;
+    if (n == 1) {
+        for (int x = 0; x < wide; x++)
+            column[x] = row[x] + row[x + wide] + row[x + 2 * wide];
+        for (int x = 0; x < w; x++)
+            out[x] = column[x] + column[x + 1] + column[x + 2];
+    } else {
+        for (int x = 0; x < wide; x++)
+            column[x] = row[x] + row[x + wide] + row[x + 2 * wide] + row[x + 3 * wide] + row[x + 4 * wide];
+        for (int x = 0; x < w; x++)
+            out[x] = column[x] + column[x + 1] + column[x + 2] + column[x + 3] + column[x + 4];
+    }
+}
+
+/* Where origin + unit * shift lies among `size` samples, border repeated: sample number (the last but one at most)
+   and the rest, in [0, 1]. */
+INLINE void place(In shift, float unit, float origin, float step, int size, int w, int *restrict at, Out part)
+{
+    float last = (float)(size - 1);
+    int end = most(size - 2, 0);
+    for (int x = 0; x < w; x++) {
+        float p = clamped(origin + step * (float)x + unit * shift[x], 0.0f, last);
+        int k = least((int)p, end);
+        at[x] = k;
+        part[x] = p - (float)k;
+    }
+}
+
+/* Room for `warp_row` on rows of w px: 2 w ints and 2 w floats. */
+typedef struct {
+    int *x, *y;
+    float *ax, *ay;
+} Places;
+
+/* Row y of a plane of h x w, warped bilinearly by a row of flow times `unit`. */
+INLINE void warp_row(In plane, int h, int w, int y, In fx, In fy, const float *unit, int n, Places at, Out out)
+{
+    place(fx, unit[0], 0.0f, 1.0f, w, n, at.x, at.ax);
+    place(fy, unit[1], (float)y, 0.0f, h, n, at.y, at.ay);
+    int right = w > 1, below = h > 1 ? w : 0;
+    for (int x = 0; x < n; x++)
+        at.y[x] = at.y[x] * w + at.x[x];
+    for (int x = 0; x < n; x++) {
+        In p = plane + at.y[x];
+        float top = p[0] + at.ax[x] * (p[right] - p[0]);
+        float bottom = p[below] + at.ax[x] * (p[below + right] - p[below]);
+        out[x] = top + at.ay[x] * (bottom - top);
+    }
+}
+
+#endif

@@ -1,0 +1,171 @@
+"""What kernels compute in C is what model and engine compute in tensors, which work on a CPU as well."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from interp_cli import kernels
+from interp_cli.engine.doubt import _looked_up
+from interp_cli.engine.planes import Frames, compose, doubled
+from interp_cli.kernels import build
+from interp_cli.media.formats import working_format
+from interp_cli.media.types import Color
+from interp_cli.model.align import Alignment
+from interp_cli.model.network import Synthesis
+from interp_cli.model.propagate import FAR, NEAR, around, propagated
+from interp_cli.model.warp import warp
+
+with_kernels = pytest.mark.skipif(not kernels.available(), reason="this installation has no kernels")
+SIZES = [(1, 1), (1, 7), (6, 1), (2, 2), (5, 3), (33, 47), (48, 64)]  # rows, columns
+COLOR = Color(range="tv", matrix="bt709", primaries=None, transfer=None, location=None)
+
+
+def textures(height: int, width: int, *, count: int = 1, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two smooth pictures (count, 1, height, width) in [0, 1], the second like the first."""
+    g = torch.Generator().manual_seed(seed)
+    a = torch.nn.functional.avg_pool2d(torch.rand(count, 1, height + 4, width + 4, generator=g), 5, 1)
+    return a, torch.roll(a, 1, -1) * 0.9 + 0.1 * torch.rand(count, 1, height, width, generator=g)
+
+
+def both(work: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+    """The result of `work` by kernels and by tensors."""
+    with torch.inference_mode():
+        fast = work()
+    with torch.no_grad():
+        return fast, work()
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="there is no C compiler")
+def test_an_installation_on_a_machine_with_a_c_compiler_has_kernels(tmp_path: Path) -> None:
+    assert kernels.available()
+    assert build.build(tmp_path) == tmp_path / build.library()
+
+
+@with_kernels
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("edges", "doubts", "medians", "window"), [(True, True, 2, 2), (False, False, 0, 1)])
+def test_alignment_is_that_of_tensors(
+    size: tuple[int, int], *, edges: bool, doubts: bool, medians: int, window: int
+) -> None:
+    y0, y1 = textures(*size, count=2)
+    flow = torch.randn(2, 4, *size, generator=torch.Generator().manual_seed(1)) * 2
+    alignment = Alignment(2, 3, window, edges=edges, doubts=doubts, medians=medians)
+    fast, slow = both(lambda: alignment(y0, y1, torch.tensor([0.25, 0.5]), flow))
+    torch.testing.assert_close(fast, slow, atol=2e-4, rtol=1e-4)
+    assert size == (1, 1) or (slow - flow).abs().max() > 0.1
+
+
+@with_kernels
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("reach", "rest"), [(FAR, True), (NEAR, False)])
+def test_the_flows_of_others_are_taken_where_tensors_take_them(
+    size: tuple[int, int], *, reach: int, rest: bool
+) -> None:
+    y0, y1 = textures(*size, count=2)
+    flow = torch.randn(2, 4, *size, generator=torch.Generator().manual_seed(1)) * 2
+    fast, slow = both(lambda: propagated(y0, y1, flow, reach=reach, rest=rest))
+    differ = (fast != slow).any(1)
+    assert differ.float().mean() < 0.002  # where two flows are as good as each other but for roundings
+    assert size == (1, 1) or (slow != flow).any()
+
+
+@with_kernels
+@pytest.mark.parametrize("size", SIZES)
+def test_warps_and_sums_are_those_of_tensors(size: tuple[int, int]) -> None:
+    image = torch.cat(textures(*size, count=2), 1)
+    flow = torch.randn(2, 2, *size, generator=torch.Generator().manual_seed(4)) * 5
+    fast, slow = both(lambda: warp(image, flow, unit=(0.5, -1.0)))
+    torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-4)
+    for radius in (1, 2):
+        fast, slow = both(lambda radius=radius: around(image, radius))  # type: ignore[misc]
+        torch.testing.assert_close(fast, slow)
+
+
+@with_kernels
+@pytest.mark.parametrize("size", SIZES)
+def test_a_doubled_frame_is_that_of_tensors(size: tuple[int, int]) -> None:
+    full = 255 * torch.cat(textures(*size), 1)
+    fast, slow = both(lambda: doubled(Frames(full, None, working_format("gray"))))
+    torch.testing.assert_close(fast * (255 / 16000), slow, atol=0.009, rtol=0)
+
+
+@with_kernels
+def test_a_doubled_frame_is_looked_up_where_it_is_not_composed_from_too() -> None:
+    height, width = 12, 17
+    frames = Frames(1023 * textures(height, width)[0], None, working_format("gray10le"))
+    g = torch.Generator().manual_seed(2)
+    x, y = torch.rand(50, generator=g) * (width + 4) - 2, torch.rand(50, generator=g) * (height + 4) - 2
+    fast, slow = both(lambda: _looked_up(doubled(frames), x, y, "bicubic", 2, 1023))
+    torch.testing.assert_close(fast, slow, atol=0.2, rtol=0)
+
+
+@with_kernels
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "gray"])
+@pytest.mark.parametrize(("scale", "pitch"), [(1, 1), (1, 2), (2, 1), (2, 2), (4, 2)])
+@pytest.mark.parametrize("fine", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_composed_planes_are_those_of_tensors(
+    pix_fmt: str, scale: int, pitch: int, *, fine: bool, masked: bool
+) -> None:
+    height, width, format = 37, 50, working_format(pix_fmt)
+    g = torch.Generator().manual_seed(3)
+    chroma = format.chroma_shift if pix_fmt not in ("gray", "yuv444p") else None
+    frames = []
+    for k in range(2):
+        full = 255 * torch.cat(
+            [textures(height, width, seed=3 * k + c)[0] for c in range(3 if "444" in pix_fmt else 1)], 1
+        )
+        small = None
+        if chroma is not None:
+            small = 255 * torch.rand(1, 2, -(-height // (1 << chroma[1])), -(-width // (1 << chroma[0])), generator=g)
+        frames.append(Frames(full, small, format))
+    h, w = -(-height // scale), -(-width // scale)
+    flow = torch.randn(1, 4, -(-h // pitch), -(-w // pitch), generator=g) * 3
+    M = torch.rand(1, 1, h, w, generator=g) if masked else torch.full((1, 1, 1, 1), 0.3)
+    s = Synthesis(flow[:, :2], flow[:, 2:], M, None, pitch=pitch)
+
+    def composed(part: str) -> Tensor:
+        doubles = (doubled(frames[0]), doubled(frames[1])) if fine else None
+        apart: list[Tensor] = []
+        made = compose(*frames, s, color=COLOR, scale=scale, sampling="bicubic", fine=doubles, apart=apart)
+        found = {"full": made.full, "chroma": made.chroma, "apart": apart[0]}[part]
+        assert found is not None
+        return found
+
+    for part in ("full", "apart", *(["chroma"] if chroma else [])):
+        fast, slow = both(lambda part=part: composed(part))  # type: ignore[misc]
+        torch.testing.assert_close(fast, slow, atol=0.02, rtol=0)
+
+
+@with_kernels
+def test_kernels_of_other_sources_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in build.HERE.glob("*.[ch]"):
+        shutil.copy(path, tmp_path)
+    shutil.copy(build.HERE / build.library(), tmp_path)
+    monkeypatch.setattr(build, "HERE", tmp_path)
+    monkeypatch.setattr(kernels, "_HERE", tmp_path)
+    assert kernels._loaded() is not None
+    with (tmp_path / "align.c").open("a") as source:
+        source.write("\n")
+    assert kernels._loaded() is None
+
+
+def test_without_a_compiler_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert build.build(tmp_path) is None
+
+
+@with_kernels
+def test_memory_that_runs_out_in_a_kernel_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def vfi_double(self, *_: object) -> int:
+            return 1
+
+    monkeypatch.setattr(kernels, "_library", Full())
+    with torch.inference_mode(), pytest.raises(MemoryError):
+        doubled(Frames(torch.zeros(1, 1, 4, 4), None, working_format("gray")))
