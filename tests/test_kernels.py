@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from interp_cli import kernels
+from interp_cli.engine import still
 from interp_cli.engine.doubt import _looked_up
-from interp_cli.engine.planes import Frames, compose, doubled
+from interp_cli.engine.planes import Apart, Frames, compose, doubled, network_input
 from interp_cli.kernels import build
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color
 from interp_cli.model.align import Alignment
+from interp_cli.model.blend import CLOSER, PITCH, SEEN, SHARES, Blend, mask_and_residual, seen
 from interp_cli.model.network import Synthesis
 from interp_cli.model.propagate import FAR, NEAR, around, propagated
 from interp_cli.model.warp import warp
@@ -130,15 +132,72 @@ def test_composed_planes_are_those_of_tensors(
 
     def composed(part: str) -> Tensor:
         doubles = (doubled(frames[0]), doubled(frames[1])) if fine else None
-        apart: list[Tensor] = []
+        apart: list[Apart] = []
         made = compose(*frames, s, color=COLOR, scale=scale, sampling="bicubic", fine=doubles, apart=apart)
-        found = {"full": made.full, "chroma": made.chroma, "apart": apart[0]}[part]
+        found = {
+            "full": made.full, "chroma": made.chroma, "full apart": apart[0].full, "chroma apart": apart[0].chroma
+        }[part]  # fmt: skip
         assert found is not None
         return found
 
-    for part in ("full", "apart", *(["chroma"] if chroma else [])):
+    for part in ("full", "full apart", *(["chroma", "chroma apart"] if chroma else [])):
         fast, slow = both(lambda part=part: composed(part))  # type: ignore[misc]
         torch.testing.assert_close(fast, slow, atol=0.02, rtol=0)
+
+
+@with_kernels
+@pytest.mark.parametrize("size", [*SIZES, (37, 50), (64, 101)])
+def test_what_the_blend_sees_and_what_becomes_of_its_shares_is_that_of_tensors(size: tuple[int, int]) -> None:
+    (height, width), M, t, peak = size, 0.7, 0.3, 1023
+    g = torch.Generator().manual_seed(5)
+    made, apart = (torch.randn(1, 1, *size, generator=g) * k for k in (300, 100))
+    far = torch.randn(1, 2, -(-height // 2), -(-width // 2), generator=g)
+    late = (made - M * apart) / peak
+    warped = torch.cat((late + apart / peak, late), 1)
+    expected = seen(warped, far, torch.tensor([t]))
+    found = kernels.blend_seen(made, apart, far, M, t, peak=peak, closer=CLOSER, channels=SEEN)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    shares = torch.randn(1, 4 * SHARES, -(-height // PITCH), -(-width // PITCH), generator=g) * 2
+    mask, R = mask_and_residual(shares, warped, torch.full((1, 1, 1, 1), M))
+    out, change = kernels.blend(made, apart, shares, M)
+    torch.testing.assert_close(change, mask - M, atol=5e-5, rtol=0)
+    torch.testing.assert_close(out, made + (mask - M) * apart + R * peak, atol=0.05, rtol=0)
+
+
+@with_kernels
+@pytest.mark.parametrize(("channels", "blocks"), [(8, 0), (24, 0), (16, 2), (40, 1)])
+def test_the_convolutions_of_a_blend_are_those_of_tensors_where_they_are_asked_for(channels: int, blocks: int) -> None:
+    torch.manual_seed(6)
+    blend = Blend(channels, blocks).requires_grad_(False)
+    x = torch.randn(2, SEEN, 11, 17) * 0.01
+    x[:, :, 2:5, 3:12] *= 50
+    fast, slow = both(lambda: blend(x))
+    torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
+    assert slow.any() and not slow.all()
+    blend.enter[0].weight.mul_(2)  # weights that change are taken anew
+    fast, slow = both(lambda: blend(x))
+    torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
+
+
+@with_kernels
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p10le"])
+@pytest.mark.parametrize("range", ["tv", "pc"])
+def test_rgb_and_what_differs_are_those_of_tensors(pix_fmt: str, range: str) -> None:
+    height, width, format = 37, 51, working_format(pix_fmt)
+    g = torch.Generator().manual_seed(7)
+    planes = [torch.rand(2, 1, *shape, generator=g) * format.peak for shape in format.plane_shapes(width, height)]
+    a = (
+        Frames(torch.cat(planes, 1), None, format)
+        if format.chroma_shift == (0, 0)
+        else Frames(planes[0], torch.cat(planes[1:], 1), format)
+    )
+    color = Color(range=range, matrix="bt709")
+    fast, slow = both(lambda: network_input(a, color))
+    torch.testing.assert_close(fast, slow, atol=1e-5, rtol=0)
+    few = torch.rand(a.full.shape, generator=g) > 0.97
+    b = Frames(a.full + 3 * (format.peak // 255) * few, a.chroma, format)
+    fast, slow = both(lambda: still._differs(a, b))
+    assert torch.equal(fast, slow) and slow.any() and not slow.all()
 
 
 @with_kernels

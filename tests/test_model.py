@@ -196,7 +196,7 @@ def test_the_constants_of_alignment_can_be_learned() -> None:
     network = IFNet(PRESETS["fast"])
     I0, I1 = (torch.nn.functional.avg_pool2d(torch.rand(1, 3, 64, 64), 5, 1, 2) for _ in range(2))
     (network(I0, I1, torch.tensor([0.5])) - I0).abs().mean().backward()
-    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in network.alignments.named_parameters()}
     assert gradients and all(g is not None and g.isfinite() and g != 0 for g in gradients.values()), gradients
 
 

@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import small_clips
 import torch
+from skimage.metrics import structural_similarity
 
+from interp_cli import weights
 from interp_cli.errors import InputError
+from interp_cli.model.blend import Blend
 from interp_cli.model.network import Synthesis
 from interp_cli.train import data
 from interp_cli.train.augment import compressed, scale_of
+from interp_cli.train.blending import Crops, blend_losses, blended
 from interp_cli.train.data import Sampler
-from interp_cli.train.losses import distillation, known_flow, laplacian, relative
+from interp_cli.train.examples import examples_of
+from interp_cli.train.losses import distillation, known_flow, laplacian, relative, structure
 from interp_cli.train.recipe import GAPS
 from interp_cli.train.shots import Shot, load_shots
 
@@ -222,3 +227,50 @@ def test_scales_reach_from_half_to_double() -> None:
     scales = [scale_of(random.Random(n)) for n in range(400)]
     assert 0.5 <= min(scales) < 0.6 and 1.8 < max(scales) <= 2
     assert 0.6 < sum(scale == 1 for scale in scales) / 400 < 0.9
+
+
+def test_a_blend_learns_to_take_the_frame_that_is_right() -> None:
+    torch.manual_seed(3)
+    blend = Blend(8, 0)
+    optimiser = torch.optim.AdamW(blend.parameters(), 3e-3)
+    lost = []
+    for step in range(120):
+        g = torch.Generator().manual_seed(step)
+        true = torch.nn.functional.avg_pool2d(torch.rand(4, 1, 36, 36, generator=g), 5, 1)
+        wrong = (true + 0.2).clamp(0, 1)  # what only one of the two frames shows, and not the frame beyond it
+        swapped = torch.rand(4, 1, 1, 1, generator=g) < 0.5
+        warped = torch.where(swapped, torch.cat((wrong, true), 1), torch.cat((true, wrong), 1))
+        beyond = torch.nn.functional.avg_pool2d(warped - true, 2)
+        terms = blend_losses(blend, Crops(warped, beyond, true, torch.full((4,), 0.5)), bf16=False)
+        optimiser.zero_grad()
+        sum(terms.values()).backward()  # type: ignore[union-attr]
+        optimiser.step()
+        lost.append((blended(blend, warped, beyond, torch.full((4,), 0.5)) - true).square().mean().sqrt().item())
+    assert lost[0] > 0.09
+    assert sum(lost[-10:]) / 10 < 0.03
+
+
+def test_structure_is_what_the_library_of_pictures_measures() -> None:
+    g = torch.Generator().manual_seed(4)
+    a, b = (torch.nn.functional.avg_pool2d(torch.rand(1, 1, 44, 44, generator=g), 5, 1) for _ in range(2))
+    a, b = a.double(), (0.7 * a + 0.3 * b).double()
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    _, whole = structural_similarity(a[0, 0].numpy(), b[0, 0].numpy(), full=True, **options)
+    assert structure(a, b).item() == pytest.approx(float(whole[5:-5, 5:-5].mean()), abs=1e-6)
+
+
+def test_examples_are_what_the_engine_makes_with_the_true_frames() -> None:
+    noise = np.random.default_rng(0).uniform(0, 255, (64, 192, 1)).repeat(3, 2)
+    wide = (128 + 4 * (cv2.GaussianBlur(noise, (0, 0), 2.0) - 128)).clip(20, 230).astype(np.uint8)
+    shot = Shot.of(np.stack([wide[:, 2 * n : 2 * n + 128] for n in range(9)]), "pan")
+    network, _ = weights.load("fast")
+    (made,) = examples_of(shot, network, gap=2)
+    assert made.t.tolist() == [0.5] * 4
+    assert made.true.shape == (4, 1, 64, 128)
+    green = shot.frames[3, ..., 1].numpy().astype(float)  # most of luma
+    assert np.corrcoef(made.true[1, 0].numpy().ravel(), green.ravel())[0, 1] > 0.8
+    inside = np.s_[:, :, 8:-8, 16:-16]
+    for k in range(2):
+        assert (made.warped[:, k : k + 1].float() - made.true.float())[inside].abs().median() < 2  # a pan is followed
+    assert made.beyond[0].abs().max() == 0  # there is no frame before the first
+    assert made.beyond[1].abs().max() > 0

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_clips
 import torch
+from safetensors.torch import load_file
 from small_clips import TINY
 
 from interp_cli import weights
@@ -27,8 +29,9 @@ SHORT = ["--preset", "tiny", "--crops", "32x3", "--device", "cpu", "--precision"
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A preset that takes milliseconds."""
+    """Presets that take milliseconds."""
     monkeypatch.setitem(PRESETS, "tiny", TINY)
+    monkeypatch.setitem(PRESETS, "tiny-blend", replace(TINY, detail=0, refine=0, blend=(8, 0)))
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,36 @@ def test_weights_come_with_manifest_card_and_log_and_the_commands_take_them(
     made = tmp_path / "made.mp4"
     words = ["upsample", str(clips / "a.mp4"), "--fps", "50", "--end", "0.1", "-m", str(out), "-o", str(made), "-q"]
     assert run(words, Session()) == 0 and made.exists()
+
+
+def test_a_blend_learns_on_what_a_flow_makes_and_leaves_the_flow_as_it_is(clips: Path, tmp_path: Path) -> None:
+    flow, whole, broken = (tmp_path / name for name in ("flow.safetensors", "whole.safetensors", "broken.safetensors"))
+    preset = [*SHORT[2:], "--preset", "tiny-blend"]
+    assert vfi_train("--data", clips, "--out", flow, "--steps", "2", *preset) == 0
+    how = ["--data", clips, "--val", clips / "a.mp4", "--part", "blend", "--gaps", "2", "4", "--init", flow, *preset]
+    assert vfi_train(*how, "--out", whole, "--steps", "6") == 0
+    given, last = (load_file(path) for path in (flow, whole))
+    assert all(torch.equal(given[k], last[k]) == (not k.startswith("blending.")) for k in given)
+    lines = [json.loads(line) for line in whole.with_suffix(".jsonl").read_text().splitlines()]
+    assert {"rms", "laplacian", "structure", "val_psnr"} <= set(lines[-1])
+    first, asked = Session(), iter([False, False, True])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("interp_cli.train.loop.share_gradients", lambda *_: next(asked))
+        first.stop.signum = signal.SIGINT
+        assert run(["train", *map(str, how), "--out", str(broken), "--steps", "6"], first) == ExitCode.SIGINT
+    assert vfi_train("--resume", broken.with_suffix(".ckpt")) == 0
+    ours = load_file(broken)  # broken off and gone on with, it ends with the same numbers
+    assert ours.keys() == last.keys() and all(torch.equal(ours[k], last[k]) for k in last)
+
+
+def test_a_blend_needs_a_flow_and_a_preset_that_has_one(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", clips, "--out", tmp_path / "x.safetensors", "--steps", "1", *SHORT, "--part", "blend"]
+    assert vfi_train(*words) == ExitCode.USAGE
+    assert "--init fast" in capsys.readouterr().err
+    assert vfi_train(*words, "--init", "fast") == ExitCode.USAGE
+    assert "preset tiny has no learned blend" in capsys.readouterr().err
 
 
 def test_a_run_ends_when_its_minutes_are_over(clips: Path, tmp_path: Path) -> None:
@@ -272,7 +305,7 @@ def test_the_help_names_every_preset_and_gap() -> None:
     from interp_cli.train.recipe import CROPS, GAPS
 
     texts = {param.name: f"{getattr(param, 'help', '')} {param.metavar}" for param in train.params}
-    assert set(PRESETS) - {"tiny"} == set(re.findall(r"fast|base|\w+(?=\|)", str(texts["preset"].split()[-1])))
+    assert set(PRESETS) - {"tiny", "tiny-blend"} == set(str(texts["preset"].split()[-1]).split("|"))
     assert " ".join(f"{gap}:{often}" for gap, often in GAPS) in texts["gaps"]
     assert " ".join(f"{side}x{count}" for side, count in CROPS) in texts["crops"]
 

@@ -124,8 +124,12 @@ _result_options = together(
 
 _recipe_options = together(
     option(
-        "--preset", section=_RECIPE, metavar="fast|base", default="fast", show_default=True,
+        "--preset", section=_RECIPE, metavar="fast|base|deep", default="fast", show_default=True,
         help="Sizes of the network.",
+    ),
+    option(
+        "--part", section=_RECIPE, type=click.Choice(["flow", "blend"]), default="flow", show_default=True,
+        help="What learns; blend: how two warped frames become one, on what the flow of --init makes of the videos.",
     ),
     option(
         "--rate", section=_RECIPE, type=click.FloatRange(0, 1, min_open=True), default=1e-3, show_default=True,
@@ -186,7 +190,7 @@ def train(ctx: click.Context, /, **values: Any) -> None:
       vfi train --data clips/ --val held-out/ --out own.safetensors --preset fast --minutes 30
       vfi train --resume own.ckpt
       vfi train --resume own.ckpt --minutes 60 -y
-      vfi train --data a.mp4 b.mp4 --out big.safetensors --preset base --init fast --steps 2000 --gaps 2 4 8
+      vfi train --data a.mp4 b.mp4 --out big.safetensors --preset base --part blend --init fast --steps 2000 --gaps 2 4
     """
     from interp_cli.train.loop import train as run
     from interp_cli.train.run import Beginning
@@ -241,6 +245,8 @@ def _recipe(ctx: click.Context, note: Any) -> Recipe:
         raise UsageError("say when to end: with either --minutes or --steps")
     if Path(recipe.out).suffix != ".safetensors":
         raise UsageError(f"{recipe.out} is not the name of weights: give --out one that ends in .safetensors")
+    if recipe.part == "blend" and resume is None and ctx.params["init"] is None:
+        raise UsageError("--part blend learns on what a flow makes: name its weights with --init, such as --init fast")
     if recipe.workers > 1 and recipe.device != "cpu":
         raise UsageError(f"--workers are for a CPU: leave them out on {recipe.device}, or give --device cpu")
     return recipe
@@ -251,8 +257,8 @@ def _given(ctx: click.Context) -> dict[str, Any]:
     names = {
         "data": "data", "val": "val", "short_side": "short_side", "frames": "frames", "gaps": "gaps",
         "synthetic": "synthetic_share", "out": "out", "minutes": "minutes", "steps": "steps", "licence": "licence",
-        "preset": "preset", "rate": "rate", "crops": "crops", "teacher": "teacher", "flow": "flow", "seed": "seed",
-        "device": "device", "precision": "precision", "workers": "workers",
+        "preset": "preset", "part": "part", "rate": "rate", "crops": "crops", "teacher": "teacher", "flow": "flow",
+        "seed": "seed", "device": "device", "precision": "precision", "workers": "workers",
     }  # fmt: skip
     given = {
         field: ctx.params[name]

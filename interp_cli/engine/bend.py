@@ -69,15 +69,15 @@ def bent(s: Synthesis, acceleration: Tensor, t: Tensor) -> Synthesis:
 
 
 def _change(pair: Pair) -> Tensor | None:
-    own = _velocity(*pair.ends)
+    own = velocity(*pair.ends)
     if own is None:
         return None
     sides = [(pair.before, -1), (pair.after, 1)]
-    known = [(_velocity(side.left, side.right), sign * side.span) for side, sign in sides if side is not None]
+    known = [(velocity(side.left, side.right), sign * side.span) for side, sign in sides if side is not None]
     return acceleration(own, [(velocity, span) for velocity, span in known if velocity is not None])
 
 
-def _velocity(left: Source, right: Source) -> Tensor | None:
+def velocity(left: Source, right: Source) -> Tensor | None:
     """Px of the network's input from one frame to the other, in the middle between them, if that is known."""
     flow = left.motion_to(right)
     return None if flow is None else (flow[:, 2:] - flow[:, :2]) * MOTION_PITCH

@@ -16,9 +16,10 @@ from interp_cli.engine import planes as on_device
 from interp_cli.engine import tiles
 from interp_cli.engine.alpha import unweighted, weighted
 from interp_cli.engine.bend import along_their_ways
+from interp_cli.engine.blend import blended
 from interp_cli.engine.doubt import second_thoughts
 from interp_cli.engine.levels import last_use, levels
-from interp_cli.engine.planes import Frames
+from interp_cli.engine.planes import Apart, Frames
 from interp_cli.engine.source import Flip, Pair, Source
 from interp_cli.engine.still import hold_overlays, hold_still
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
@@ -255,19 +256,23 @@ class Maker:
             frames1 = on_device.stack([pair.right.uploaded for pair in some])
             fine = _fine(some)
             sampling = self.network.limits.sampling
-            apart: list[Tensor] | None = [] if self.still else None
+            learned = self.network.limits.blends
+            apart: list[Apart] | None = [] if self.still or learned else None
+            part = along_their_ways(part, some, t)
             made = on_device.compose(
                 frames0,
                 frames1,
-                along_their_ways(part, some, t),
+                part,
                 color=color,
                 scale=scale,
                 sampling=sampling,
                 fine=fine,
                 apart=apart,
             )
-            if apart:
-                made = second_thoughts(made, apart[0], frames0, frames1, part, t=t, scale=scale, fine=fine)
+            if learned and apart:
+                made = blended(self.network, made, apart[0], some, part, t, scale=scale)
+            if self.still and apart:
+                made = second_thoughts(made, apart[0].full[:, :1], frames0, frames1, part, t=t, scale=scale, fine=fine)
                 made = hold_still(made, frames0, frames1, part, t=t, scale=scale)
                 masks = [None if pair.overlay is None else pair.overlay.mask for pair in some]
                 made = hold_overlays(made, frames0, frames1, masks, t=t)

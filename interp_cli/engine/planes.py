@@ -65,6 +65,14 @@ class Frames:
         return 1 << sy, 1 << sx
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """The two warped frames that N made ones come from, the early one minus the late one: planes as in `Frames`."""
+
+    full: Tensor
+    chroma: Tensor | None
+
+
 def upload(planes: Sequence[Planes], device: str | torch.device) -> Frames:
     """The frames on `device`, carried there as they are and made float there."""
     format = planes[0].format
@@ -157,6 +165,8 @@ def network_input(frames: Frames, color: Color, *, scale: int = 1) -> Tensor:
         return ((y - code.offset[0]) / span).clamp_(0, 1).expand(-1, 3, -1, -1)
     y = regrid(frames.full[:, :1], FULL, pitch)
     uv = frames.full[:, 1:3] if frames.chroma is None else frames.chroma
+    if scale == 1 and frames.chroma_pitch in (FULL, (2, 2)) and kernels.usable(y, uv):
+        return kernels.rgb(y, uv[:, :2], _to_rgb(code, span), pitch=frames.chroma_pitch[0])
     I = regrid(_chroma_part(uv, code, span), frames.chroma_pitch, pitch)[..., : y.shape[-2], : y.shape[-1]]
     return torch.add(I, y, alpha=1 / span).clamp_(0, 1)
 
@@ -174,6 +184,15 @@ def _chroma_part(uv: Tensor, code: _Code, span: float) -> Tensor:
     constant = -black / span + middle * (code.kr * red + code.kb * blue) / kg
     torch.add(v * (-code.kr * red / kg), u, alpha=-code.kb * blue / kg, out=out[:, 1]).add_(constant)
     return out
+
+
+def _to_rgb(code: _Code, span: float) -> list[float]:
+    """Rows of luma, u, v and 1 that give R, G and B: what `_chroma_part` does."""
+    kg = 1 - code.kr - code.kb
+    black, middle = code.offset
+    red, blue = (1 - code.kr) / code.rows[2][0], (1 - code.kb) / code.rows[1][2]
+    rows = ((0.0, red), (-code.kb * blue / kg, -code.kr * red / kg), (blue, 0.0))
+    return [x for u, v in rows for x in (1 / span, u, v, -black / span - middle * (u + v))]
 
 
 def regrid(x: Tensor, pitch: Pitch, wanted: Pitch) -> Tensor:
@@ -254,25 +273,39 @@ def compose(
     scale: int = 1,
     sampling: str = "bilinear",
     fine: tuple[Tensor, Tensor] | None = None,
-    apart: list[Tensor] | None = None,
+    apart: list[Apart] | None = None,
 ) -> Frames:
     """I_t on the planes: M * warp(I0, F_t0) + (1 - M) * warp(I1, F_t1) + R, each plane at its own size.
 
     `s` is of the size of `network_input(..., scale=scale)`. R goes through the linear RGB-to-YUV matrix (its offset
     cancels). Alpha moves with the same flow and takes no R; colours should be weighted by it (engine/alpha.py).
     `sampling` is that of the full-size planes: "bilinear" or "bicubic"; subsampled chroma is always bilinear. `fine`
-    are `doubled` frames, to sample the full-size planes from. To `apart` the difference of the two warped first planes
-    is added (N, 1, H, W).
+    are `doubled` frames, to sample the full-size planes from. `apart` gets the differences of the warped planes.
     """
     rows = _code(frames0.format, color, frames0.size[0]).rows
     both = torch.cat((s.F_t0, s.F_t1), 1).float()
     maps = _Maps(both, s.M.float(), s.R, scale=scale, pitch=s.pitch, peak=frames0.format.peak)
-    chroma = None
-    if frames0.chroma is not None and frames1.chroma is not None:
-        chroma = _compose_planes(frames0.chroma, frames1.chroma, maps, rows[1:], frames0.chroma_pitch, "bilinear")
-        rows = rows[:1]
+    chroma, differs, wanted = None, list[Tensor](), apart is not None
     a, b = fine or (frames0.full, frames1.full)
-    full = _compose_planes(a, b, maps, rows, FULL, sampling, finer=2 if fine else 1, apart=apart)
+    if frames0.chroma is not None and frames1.chroma is not None:
+        full = _compose_planes(
+            a, b, maps, rows[:1], FULL, sampling, finer=2 if fine else 1, apart=differs if wanted else None
+        )
+        chroma = _compose_planes(
+            frames0.chroma,
+            frames1.chroma,
+            maps,
+            rows[1:],
+            frames0.chroma_pitch,
+            "bilinear",
+            apart=differs if wanted else None,
+        )
+    else:
+        full = _compose_planes(
+            a, b, maps, rows, FULL, sampling, finer=2 if fine else 1, apart=differs if wanted else None
+        )
+    if apart is not None:
+        apart.append(Apart(differs[0], differs[1] if len(differs) > 1 else None))
     return Frames(full, chroma, frames0.format)
 
 
@@ -327,7 +360,7 @@ def _compose_planes(
         out = warp(b, flow[:, 2:], sampling, unit, finer)
         early = warp(a, flow[:, :2], sampling, unit, finer)
         if apart is not None:
-            apart.append(early[:, :1] - out[:, :1])
+            apart.append(early - out)
         out.lerp_(early, M)
     if maps.R is not None:
         R = maps.at(maps.R.float(), pitch)[..., :h, :w]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli import kernels
 from interp_cli.engine.overlay import Mask
 from interp_cli.engine.planes import FULL, Frames, regrid
 from interp_cli.media.types import Planes
@@ -68,6 +69,12 @@ def _held(made: Tensor, source: Tensor, still: Tensor, pitch: tuple[int, int]) -
 def _differs(a: Frames, b: Frames) -> Tensor:
     """(N, 1, rows of blocks, columns of blocks): some sample of the block differs, in any plane."""
     limit = MOST_DIFFERENCE * (1 << a.format.depth - 8)
+    if kernels.usable(a.full, b.full):
+        out = kernels.differs(a.full, b.full, (BLOCK, BLOCK), limit)
+        if a.chroma is not None and b.chroma is not None:
+            pitch = a.chroma_pitch
+            out |= kernels.differs(a.chroma, b.chroma, (BLOCK // pitch[0], BLOCK // pitch[1]), limit)
+        return out
     out = _block_maxima((a.full - b.full).abs_(), FULL)
     if a.chroma is not None and b.chroma is not None:
         out = torch.maximum(out, _block_maxima((a.chroma - b.chroma).abs_(), a.chroma_pitch))

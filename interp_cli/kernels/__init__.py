@@ -9,15 +9,18 @@ hold no lock of the interpreter: frames are made side by side.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli.kernels.build import library, sources_digest
 
 _HERE = Path(__file__).parent
+_LANES = 8  # channels that vfi_conv computes together
 _REACH = 4  # samples on either side that vfi_double looks at
 
 
@@ -115,7 +118,7 @@ def compose(
     peak: int,
     difference: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """mask * warp(a) + (1 - mask) * warp(b), (1, C, H, W), and the difference of the warped first planes, if wanted.
+    """mask * warp(a) + (1 - mask) * warp(b), (1, C, H, W), and the difference of both warped, if wanted.
 
     a, b: (1, C, H, W), or what `double` made of them, with the same `peak`. flow: (1, 4, h, w), `pitch` (1 or 2) px
     between samples, times `unit` (x, y) in px. mask: (1, 1, H, W) or (1, 1, 1, 1). `size` is (H, W).
@@ -125,7 +128,7 @@ def compose(
     flow = flow if flow.stride(3) == 1 else flow.contiguous()
     mask = mask if mask.stride(3) == 1 else mask.contiguous()
     out = torch.empty((1, a.shape[1], height, width))
-    apart = torch.empty((1, 1, height, width)) if difference else None
+    apart = torch.empty_like(out) if difference else None
     strides = (ctypes.c_int64 * 2)(flow.stride(1), flow.stride(2))
     rows = mask.stride(2) if mask.numel() > 1 else 0
     doubled = ctypes.c_float(peak if a.dtype is torch.int16 else 0)
@@ -134,6 +137,96 @@ def compose(
         (ctypes.c_float * 2)(*unit), mask, ctypes.c_int64(rows), out, apart,
     )  # fmt: skip
     return out, apart
+
+
+def blend_seen(
+    made: Tensor, apart: Tensor, far: Tensor, M: float, t: float, *, peak: int, closer: float, channels: int
+) -> Tensor:
+    """What the learned blend looks at, (1, channels, H/4, W/4) with channels last: see `seen` in model/blend.py.
+
+    `made` and `apart` (1, 1, H, W) are code values, M * A + (1 - M) * B and A - B; `far` is (1, 2, h, w).
+    """
+    made, apart, far, (height, width) = made.contiguous(), apart.contiguous(), far.contiguous(), _size(made)
+    out = torch.empty((1, -(-height // 4), -(-width // 4), channels))
+    numbers = (ctypes.c_float(M), ctypes.c_float(1 / peak), far, *_size(far), ctypes.c_float(closer), ctypes.c_float(t))
+    _call("vfi_blend_seen", made, apart, height, width, *numbers, channels, out)
+    return out.permute(0, 3, 1, 2)
+
+
+def blend(made: Tensor, apart: Tensor, shares: Tensor, M: float) -> tuple[Tensor, Tensor]:
+    """`made` (1, 1, H, W) with the mask and the residual that `shares` ask for, and what is added to the mask M.
+
+    `shares` (1, 20, H/4, W/4), `apart` (1, 1, H, W): see `mask_and_residual` in model/blend.py.
+    """
+    made, apart, (height, width) = made.contiguous(), apart.contiguous(), _size(made)
+    placed = shares.float().permute(0, 2, 3, 1)
+    if placed.stride(3) != 1 or placed.stride(1) != placed.shape[2] * placed.stride(2):
+        placed = placed.contiguous()
+    out, change = torch.empty_like(made), torch.empty_like(made)
+    numbers = (ctypes.c_float(M), ctypes.c_float(math.log(M / (1 - M))))
+    _call("vfi_blend", made, apart, height, width, *numbers, placed, placed.stride(2), out, change)
+    return out, change
+
+
+def packed(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (outputs, inputs, 3, 3) and bias as `conv` wants them: outputs last, as many as it computes together."""
+    spare = -len(weight) % _LANES
+    return F.pad(weight.float().permute(2, 3, 1, 0), (0, spare)).contiguous(), F.pad(bias.float(), (0, spare))
+
+
+def where(x: Tensor, channels: range, most: float, reach: int) -> Tensor:
+    """Where one of these channels of `x` (N, C, H, W) is beyond `most`, or `reach` px from there: (N, H, W) uint8."""
+    count, height, width = len(x), *_size(x)
+    x = x.permute(0, 2, 3, 1).contiguous()
+    out = torch.empty((count, height, width), dtype=torch.uint8)
+    for n in range(count):
+        sizes = (height, width, x.shape[3], channels.start, len(channels))
+        _call("vfi_where", x[n], *sizes, ctypes.c_float(most), reach, out[n])
+    return out
+
+
+def conv(
+    x: Tensor, weight: Tensor, bias: Tensor, *, add: Tensor | None, slope: float, where: Tensor | None = None
+) -> Tensor:
+    """A 3 x 3 convolution of `x` (N, inputs, H, W), plus `add`; what is negative is multiplied by `slope`.
+
+    Weights and bias are `packed`, and so are the outputs (N, C, H, W), of which the last may mean nothing. All have
+    channels last. Where `where` (N, H, W) uint8 is 0, the result is 0 instead.
+    """
+    count, inputs, height, width = x.shape
+    x = x.permute(0, 2, 3, 1).contiguous()
+    add = None if add is None else add.permute(0, 2, 3, 1).contiguous()
+    out = (torch.empty if where is None else torch.zeros)((count, height, width, len(bias)))
+    for n in range(count):
+        more, wanted = (None if y is None else y[n] for y in (add, where))
+        sizes = (height, width, inputs, len(bias))
+        _call("vfi_conv", x[n], *sizes, weight, bias, ctypes.c_float(slope), more, wanted, out[n])
+    return out.permute(0, 3, 1, 2)
+
+
+def differs(a: Tensor, b: Tensor, block: tuple[int, int], most: float) -> Tensor:
+    """Whether some sample of a block differs by more than `most`, in any channel, of `a` and `b` (N, C, H, W).
+
+    (N, 1, rows, columns) bool; blocks are (rows, columns) of samples, those at the end may be smaller.
+    """
+    a, b, (height, width) = a.contiguous(), b.contiguous(), _size(a)
+    rows, columns = -(-height // block[0]), -(-width // block[1])
+    out = torch.zeros((len(a), 1, rows, columns), dtype=torch.uint8)
+    for n in range(len(a)):
+        _call("vfi_differs", a[n], b[n], a.shape[1], height, width, *block, ctypes.c_float(most), out[n])
+    return out.bool()
+
+
+def rgb(luma: Tensor, colours: Tensor, matrix: Sequence[float], *, pitch: int) -> Tensor:
+    """RGB in [0, 1], (N, 3, H, W), of `luma` (N, 1, H, W) and two `colours` (N, 2, h, w), `pitch` (1 or 2) px apart.
+
+    `matrix` (3 x 4, by rows) gives R, G and B from luma, both colours and 1.
+    """
+    luma, colours = luma.contiguous(), colours.contiguous()
+    out, given = torch.empty((len(luma), 3, *_size(luma))), (ctypes.c_float * len(matrix))(*matrix)
+    for n in range(len(luma)):
+        _call("vfi_rgb", luma[n], colours[n], *_size(luma), *_size(colours), pitch, given, out[n])
+    return out
 
 
 def double(planes: Tensor, weights: Sequence[float], peak: int) -> Tensor:

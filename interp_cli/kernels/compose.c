@@ -94,7 +94,7 @@ INLINE float bilinear(In plane, int h, int w, int x, int y, float ax, float ay)
 
    flow: four planes of fh x fw, rows and planes `stride` apart, `pitch` (1 or 2) px of the result between samples; times
    `unit` (x, y) in px of the result. mask: one weight for all, or one per px (mask_stride: of its rows, 0 if one for all).
-   apart, unless NULL, gets the difference of the warped first planes. 0, or 1 without memory. */
+   apart, unless NULL, gets the differences of the warped planes. 0, or 1 without memory. */
 KERNEL int vfi_compose(const void *a, const void *b, int channels, int h, int w, float peak, int cubical, In flow, int fh, int fw,
                        const int64_t *stride, int pitch, const float *unit, In mask, int64_t mask_stride, Out out,
                        Out apart)
@@ -149,8 +149,8 @@ KERNEL int vfi_compose(const void *a, const void *b, int channels, int h, int w,
                 for (int x = 0; x < w; x++)
                     o[x] = late[x] + m * (early[x] - late[x]);
             }
-            if (apart && c == 0) {
-                Out d = apart + (size_t)y * w;
+            if (apart) {
+                Out d = apart + ((size_t)c * h + y) * w;
                 for (int x = 0; x < w; x++)
                     d[x] = early[x] - late[x];
             }
@@ -223,5 +223,48 @@ KERNEL int vfi_look_up(const Fine *plane, int planes, int h, int w, float peak, 
             float value = bicubic_fine(plane + (size_t)k * 4 * h * w, 2 * h, 2 * w, c, r, p - (float)c, q - (float)r);
             out[(size_t)k * n + i] = value * (peak / FINE_UNITS);
         }
+    return 0;
+}
+
+/* Marks the blocks of bh x bw samples in which some sample of two times `planes` planes of h x w differs by more than `most`. */
+KERNEL int vfi_differs(In a, In b, int planes, int h, int w, int bh, int bw, float most, uint8_t *restrict out)
+{
+    int columns = (w + bw - 1) / bw;
+    for (int k = 0; k < planes; k++)
+        for (int y = 0; y < h; y++) {
+            In p = a + ((size_t)k * h + y) * w, q = b + ((size_t)k * h + y) * w;
+            uint8_t *restrict row = out + (size_t)(y / bh) * columns;
+            if (bw == 4)
+                for (int x = 0; x < w / 4; x++) {
+                    float d0 = fabsf(p[4 * x] - q[4 * x]), d1 = fabsf(p[4 * x + 1] - q[4 * x + 1]);
+                    float d2 = fabsf(p[4 * x + 2] - q[4 * x + 2]), d3 = fabsf(p[4 * x + 3] - q[4 * x + 3]);
+                    row[x] |= fmaxf(fmaxf(d0, d1), fmaxf(d2, d3)) > most;
+                }
+            for (int x = bw == 4 ? w / 4 * 4 : 0; x < w; x++)
+                row[x / bw] |= fabsf(p[x] - q[x]) > most;
+        }
+    return 0;
+}
+
+/* RGB in [0, 1] of a luma plane of h x w and two colour planes of ch x cw, `pitch` (1 or 2) px between samples. Each of R, G
+   and B is `matrix` (3, 4) times luma, u, v and 1. 0, or 1 without memory. */
+KERNEL int vfi_rgb(In luma, In colours, int h, int w, int ch, int cw, int pitch, In matrix, Out out)
+{
+    size_t wide = (size_t)most(w, cw) + 2;
+    float *memory = malloc(3 * wide * sizeof(float));
+    if (!memory)
+        return 1;
+    for (int y = 0; y < h; y++) {
+        In l = luma + (size_t)y * w;
+        In u = row_of(colours, ch, cw, cw, y, pitch, w, memory, memory + wide);
+        In v = row_of(colours + (size_t)ch * cw, ch, cw, cw, y, pitch, w, memory, memory + 2 * wide);
+        for (int k = 0; k < 3; k++) {
+            In m = matrix + 4 * k;
+            Out o = out + ((size_t)k * h + y) * w;
+            for (int x = 0; x < w; x++)
+                o[x] = clamped(m[0] * l[x] + m[1] * u[x] + m[2] * v[x] + m[3], 0.0f, 1.0f);
+        }
+    }
+    free(memory);
     return 0;
 }

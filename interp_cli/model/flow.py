@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from interp_cli.model.align import GUIDES
 from interp_cli.model.warp import warp
 
+SLOPE = 0.1  # of what is negative, in convolutions
 _RUN = 16  # px: length of the runs that cost volumes are computed in
 FLOW_UNIT = 0.1  # flows enter convolutions in tens of pixels, so that all inputs are of order one
 
 
 def conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
     """A 3x3 convolution and LeakyReLU: the cheapest non-linearity on a CPU (PReLU costs as much as a convolution)."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(SLOPE, inplace=True))
 
 
 def resize(x: Tensor, factor: int) -> Tensor:
@@ -149,7 +150,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to the same shape."""
-        return F.leaky_relu(self.second(self.first(x)) + x, 0.1, inplace=True)
+        return F.leaky_relu(self.second(self.first(x)) + x, SLOPE, inplace=True)
 
 
 class Decoder(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from interp_cli.model.align import Alignment
+from interp_cli.model.blend import Blend
 from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, halved, resize
 from interp_cli.model.propagate import FAR, NEAR, propagated
 from interp_cli.model.refine import Refinement
@@ -31,6 +32,7 @@ class Limits:
     min_size: int  # px: smallest height and width
     any_t: bool  # False: only t = 1/2
     sampling: str = "bilinear"  # how compose samples luma: "bilinear" or "bicubic"
+    blends: bool = False  # `blend` is to be asked for every composed frame
     halfway: bool = False  # the flows at t = 1/2 may be asked for once, and serve all times of a pair
 
 
@@ -75,6 +77,13 @@ class Network(Protocol):
         """Flows, mask and residual of N pairs at times t (N,) in (0, 1); `halfway` if it was asked for before."""
         ...
 
+    def blend(self, x: Tensor) -> Tensor:
+        """Shares of mask and detail for what is seen of warped frames: see `interp_cli.model.blend.Blend`.
+
+        Only asked if the limits say so.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
@@ -92,6 +101,9 @@ class Sizes:
     propagate: tuple[int, ...] = ()  # levels at which pixels try the flows of others, 0 is that of 1/2
     detail: int = 0  # channels of the features that refinement sees
     refine: int = 0  # channels of refinement; 0: there is none, and R is zero
+    blend: tuple[
+        int, ...
+    ] = ()  # channels of the learned blend at 1/2 and at 1/4, convolutions at 1/4; none: there is none
     sampling: str = "bicubic"  # how the frames are sampled at the end
 
     def __post_init__(self) -> None:
@@ -111,20 +123,22 @@ class Sizes:
         return asdict(self)
 
 
+_ALIGNED = Sizes(
+    features=(),
+    decoders=(),
+    blocks=(),
+    hidden=(),
+    radius=(),
+    align=((10, 4, 1), (3, 6, 2), (8, 6, 2), (10, 6, 2), (6, 6, 2)),
+    edges=True,
+    doubts=True,
+    medians=2,
+    propagate=(0, 1, 2),
+)
 PRESETS: dict[str, Sizes] = {
-    "fast": Sizes(
-        features=(),
-        decoders=(),
-        blocks=(),
-        hidden=(),
-        radius=(),
-        align=((3, 4, 1), (3, 6, 2), (8, 6, 2), (10, 6, 2), (6, 6, 2)),
-        edges=True,
-        doubts=True,
-        medians=2,
-        propagate=(1, 2),
-    ),
-    "base": Sizes(
+    "fast": replace(_ALIGNED, blend=(24, 0)),
+    "base": replace(_ALIGNED, blend=(96, 3)),
+    "deep": Sizes(
         features=(24, 48, 80, 112, 128),
         decoders=(80, 112, 160, 192),
         blocks=(4, 4, 4, 4),
@@ -165,8 +179,16 @@ class IFNet(nn.Module):
             Alignment(*how, edges=sizes.edges, doubts=sizes.doubts, medians=sizes.medians) for how in sizes.align
         )
         self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
+        self.blending = Blend(*sizes.blend) if sizes.blend else None
         side = 2 ** len(sizes.align)
-        self.limits = Limits(multiple_of=side, min_size=side, any_t=True, sampling=sizes.sampling, halfway=not decoders)
+        self.limits = Limits(
+            multiple_of=side,
+            min_size=side,
+            any_t=True,
+            sampling=sizes.sampling,
+            halfway=not decoders,
+            blends=bool(sizes.blend),
+        )
         self.apply(_initialise)
         for module in self.modules():
             if isinstance(getattr(module, "head", None), nn.Conv2d) and not module.head.weight.is_meta:  # type: ignore[union-attr]
@@ -231,11 +253,18 @@ class IFNet(nn.Module):
         if self.refinement is not None:
             logit, R = self.refinement(f0[-1], f1[-1], t, half.flow, half.logit)
             M, R = torch.sigmoid(logit.float()), R.float()
-        elif self.coarsest is not None:
+        elif self.coarsest is not None and self.blending is None:
             M = torch.sigmoid(resize(half.logit.float(), 2))
         else:
             M = (1 - t.float()).view(-1, 1, 1, 1)
         return Synthesis(flow[:, :2], flow[:, 2:], M, R, pitch=2)
+
+    def blend(self, x: Tensor) -> Tensor:
+        """(N, SEEN, h, w) to (N, 4 * SHARES, h, w): see `Blend`."""
+        if self.blending is None:
+            raise RuntimeError("this network has no learned blend")
+        shares: Tensor = self.blending(x)
+        return shares
 
     def forward(self, I0: Tensor, I1: Tensor, t: Tensor) -> Tensor:
         """I_t (N, 3, H, W) of N pairs: encode, synthesise, compose."""

@@ -21,7 +21,8 @@ from torch.multiprocessing.spawn import ProcessException, spawn
 
 from interp_cli.errors import DeviceError, InterruptedBySignal, OutputError, StoppedError
 from interp_cli.job.stop import Stop
-from interp_cli.train.batches import batch
+from interp_cli.train.batches import Batch, batch
+from interp_cli.train.blending import Crops, Pool, blend_score
 from interp_cli.train.data import Sampler
 from interp_cli.train.export import export
 from interp_cli.train.recipe import Recipe
@@ -90,6 +91,7 @@ class Loop:
     shots: list[Shot]
     held_out: list[Shot]
     note: Note
+    judged: Pool | None = None  # what the engine makes of what is held out, for the blend
 
     def run(self, rank: int, stopping: Callable[[], bool]) -> None:
         """Train until the end, or until `stopping` in any worker; the first worker writes checkpoint and log."""
@@ -98,12 +100,12 @@ class Loop:
         told = run.begin(self.begin)
         if first:
             self._write_beginning(run, told)
-        sampler = Sampler(on_device(self.shots, run.device), gaps=recipe.gaps, device=run.device)
+        draw = self._drawing(run, rank)
         last, saved, smooth = time.monotonic(), run.minutes, dict[str, float]()
         stopped = False
         while not stopped and run.progress < 1:
             try:
-                made = batch(sampler, recipe, step=run.step, rank=rank)
+                made = draw(run.step)
                 terms = run.backward(made)
             except torch.OutOfMemoryError as error:
                 raise DeviceError(f"{recipe.device} has too little memory: give smaller --crops") from error
@@ -126,6 +128,25 @@ class Loop:
         if first:
             self._keep(run, **({} if stopped else self._score(run)), **_rounded(smooth))
 
+    def _drawing(self, run: Run, rank: int) -> Callable[[int], Batch | Crops]:
+        """What gives the batch of a step."""
+        recipe = self.recipe
+        if recipe.part == "flow":
+            sampler = Sampler(on_device(self.shots, run.device), gaps=recipe.gaps, device=run.device)
+            return lambda step: batch(sampler, recipe, step=step, rank=rank)
+        pool = self._pool(run, self.shots)
+
+        def crops(step: int) -> Crops:
+            pool.begin(f"{recipe.seed} {step} {rank}")
+            side, whole = recipe.crops[step % len(recipe.crops)]
+            return pool.crops(max(1, round(whole / recipe.workers)), side)
+
+        return crops
+
+    def _pool(self, run: Run, shots: list[Shot]) -> Pool:
+        """What the engine makes of `shots`: on the CPU, whose kernels make it fast."""
+        return Pool(shots, run.averaged().to("cpu"), self.recipe, run.device)
+
     def _keep(self, run: Run, **facts: float) -> None:
         run.check()
         run.save()
@@ -140,7 +161,13 @@ class Loop:
         self._write(run, **score, told=told, bf16=run.autocast, shots=len(self.shots), frames=frames, recipe=recipe)
 
     def _score(self, run: Run) -> dict[str, float]:
-        return {"val_psnr": round(validate(run, self.held_out), 3)} if self.held_out else {}
+        if not self.held_out:
+            return {}
+        if self.recipe.part == "flow":
+            return {"val_psnr": round(validate(run, self.held_out), 3)}
+        if self.judged is None:
+            self.judged = self._pool(run, self.held_out)
+        return {"val_psnr": round(blend_score(run.averaged().blend, self.judged), 3)}
 
     def _write(self, run: Run, **facts: Any) -> None:
         """One line of the log, and its numbers for people."""

@@ -36,6 +36,18 @@ def root_mean_square(a: Tensor, b: Tensor) -> Tensor:
     return ((a - b).square().mean((1, 2, 3)) + 1e-8).sqrt()
 
 
+def structure(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM (Wang et al., 2004) of a and b (N, 1, H, W), full scale 1, by a Gaussian window of 11 px: (N,)."""
+    at = torch.arange(11, device=a.device, dtype=a.dtype) - 5
+    window = torch.exp(-at.square() / 4.5)
+    window = (window / window.sum()).view(1, 1, 1, 11)
+    stacked = torch.cat((a, b, a * a, b * b, a * b))
+    mean_a, mean_b, aa, bb, ab = F.conv2d(F.conv2d(stacked, window), window.transpose(2, 3)).chunk(5)
+    c1, c2 = 0.01**2, 0.03**2
+    both = (2 * mean_a * mean_b + c1) * (2 * (ab - mean_a * mean_b) + c2)
+    return (both / ((mean_a**2 + mean_b**2 + c1) * (aa - mean_a**2 + bb - mean_b**2 + c2))).mean((1, 2, 3))
+
+
 def relative(error: Tensor, floor: float = 0.004) -> Tensor:
     """Mean over samples of the error (N,), each divided by its own size: the gradient of its logarithm; a scalar.
 

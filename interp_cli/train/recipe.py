@@ -12,7 +12,8 @@ from interp_cli.options import Precision
 
 GAPS = ((2, 0.76), (3, 0.06), (4, 0.12), (6, 0.03), (8, 0.03))
 CROPS = ((128, 16), (192, 7))
-_OF_THE_NETWORK = ("preset", "teacher")  # what a checkpoint fits to
+PARTS = ("flow", "blend")
+_OF_THE_NETWORK = ("preset", "part", "teacher")  # what a checkpoint fits to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Recipe:
     out: str  # NAME.safetensors; checkpoint, log and card stand beside it
     val: tuple[str, ...] = ()  # as `data`, for held-out scores
     preset: str = "fast"
+    part: str = "flow"  # of PARTS: what learns; the blend learns from what the engine makes with the flow as it is
     minutes: float | None = None  # of the clock, reading the data not counted
     steps: int | None = None
     crops: tuple[tuple[int, int], ...] = CROPS  # (side in px, samples in a batch), in turn
@@ -75,7 +77,8 @@ def changes(before: Recipe, after: Recipe) -> tuple[str, ...]:
     """The names of what differs. Raises UsageError where a checkpoint of `before` cannot go on as `after`."""
     names = tuple(f.name for f in fields(Recipe) if getattr(before, f.name) != getattr(after, f.name))
     for name in set(names) & set(_OF_THE_NETWORK):
-        was = f"with --preset {before.preset}" if name == "preset" else f"with{'' if before.teacher else 'out'} teacher"
+        was = f"with{'' if before.teacher else 'out'} teacher"
+        was = was if name == "teacher" else f"with --{name} {getattr(before, name)}"
         raise UsageError(f"the checkpoint was made {was}: it cannot go on otherwise; take its weights with --init")
     return names
 

@@ -17,6 +17,7 @@ from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose, placed
 from interp_cli.model.teacher import Teacher
 from interp_cli.options import Precision
 from interp_cli.train.batches import Batch
+from interp_cli.train.blending import Crops, blend_losses
 from interp_cli.train.losses import distillation, flow_at_full_size, known_flow, laplacian, relative, root_mean_square
 from interp_cli.train.recipe import Recipe
 from interp_cli.weights import find, tensors_of
@@ -42,9 +43,12 @@ class Run:
         self.recipe, self.device, self.shots = recipe, torch.device(recipe.device), shots
         torch.manual_seed(recipe.seed)  # the same in every worker: they begin with the same weights
         self.student = placed(IFNet(PRESETS[recipe.preset]), self.device)
-        self.teacher = placed(Teacher(), self.device) if recipe.teacher else None
+        if recipe.part == "blend" and self.student.blending is None:
+            raise UsageError(f"preset {recipe.preset} has no learned blend: leave --part blend out")
+        self.teacher = placed(Teacher(), self.device) if recipe.teacher and recipe.part == "flow" else None
         self.ema = {k: v.detach().clone() for k, v in self.student.state_dict().items()}
-        self.parameters = [p for n in (self.student, self.teacher) if n is not None for p in n.parameters()]
+        learning = (self.student.blending,) if recipe.part == "blend" else (self.student, self.teacher)
+        self.parameters = [p for n in learning if n is not None for p in n.parameters()]
         self.optimiser = torch.optim.AdamW(self.parameters, recipe.rate, (0.9, 0.99), weight_decay=recipe.weight_decay)
         self.autocast = _autocast(recipe)
         self.step, self.samples, self.minutes = 0, 0, 0.0
@@ -110,10 +114,13 @@ class Run:
             return self.step / self.recipe.steps
         return self.minutes / (self.recipe.minutes or 1)
 
-    def backward(self, batch: Batch) -> dict[str, Tensor]:
+    def backward(self, batch: Batch | Crops) -> dict[str, Tensor]:
         """Find the gradients of one step; the terms of its loss."""
         self._set_rate()
-        terms = losses(self, batch)
+        if isinstance(batch, Batch):
+            terms = losses(self, batch)
+        else:
+            terms = blend_losses(self.student.blend, batch, bf16=self.autocast)
         self.optimiser.zero_grad(set_to_none=True)
         sum(terms.values(), torch.zeros((), device=self.device)).backward()  # type: ignore[no-untyped-call]
         return terms

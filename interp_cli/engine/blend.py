@@ -1,0 +1,100 @@
+"""The learned blend on the planes: what each warped frame shows that the other does not, judged with the frames beyond.
+
+Where the two warped frames disagree, one of them is often right: the other shows what was hidden, or was led astray.
+Of a frame that is right, the motion goes on: the frame beyond it, followed along the neighbouring pair's motion, shows
+the same. So the network sees, beside both frames, how far each is from the one beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp_cli import kernels
+from interp_cli.engine.bend import velocity
+from interp_cli.engine.planes import FULL, Apart, Frames, regrid
+from interp_cli.engine.source import Neighbour, Pair, Source
+from interp_cli.media.types import Family
+from interp_cli.model.blend import CLOSER, SEEN, mask_and_residual, seen
+from interp_cli.model.flow import resize
+from interp_cli.model.network import MOTION_PITCH, Network, Synthesis
+from interp_cli.model.warp import warp
+
+_PITCH = 2  # px of the network's input: where frames are compared with those beyond them
+
+
+def blended(
+    network: Network, made: Frames, apart: Apart, pairs: Sequence[Pair], s: Synthesis, t: Tensor, *, scale: int
+) -> Frames:
+    """`made` of `pairs` at times t (N,) with the mask and the residual that `network` finds.
+
+    `apart` is how much the warped frames differ, as `compose` says; `s` and `scale` are those of `compose`. Both are
+    judged by the first plane. All colours of RGB get the same residual.
+    """
+    far = regrid(torch.cat([_beyond(pair, _nth(s, n)) for n, pair in enumerate(pairs)]), (scale * _PITCH,) * 2, (2, 2))
+    first, differs = made.full[:, :1], apart.full[:, :1]
+    height, width = made.size
+    peak, M = made.format.peak, s.M
+    if len(made) == 1 and M.numel() == 1 and kernels.usable(first, differs, far):
+        x = kernels.blend_seen(first, differs, far, float(M), float(t), peak=peak, closer=CLOSER, channels=SEEN)
+        new, change = kernels.blend(first, differs, network.blend(x), float(M))
+        R = new - first - change * differs if made.format.family is Family.RGB else None
+    else:
+        M = regrid(M, (scale, scale), FULL)[..., :height, :width] if M.shape[-1] > 1 else M
+        late = (first - M * differs) / peak
+        warped = torch.cat((late + differs / peak, late), 1)
+        mask, R = mask_and_residual(network.blend(seen(warped, far, t.to(late.device))), warped, M)
+        change, R = mask - M, R * peak
+        new = first + change * differs + R
+    full = new
+    if made.full.shape[1] > 1:
+        full = torch.addcmul(made.full, change, apart.full)
+        if R is not None and made.format.family is Family.RGB:
+            full[:, :3] += R
+        full[:, :1] = new
+    if made.chroma is None or apart.chroma is None:
+        return Frames(full, None, made.format)
+    small = regrid(change, FULL, made.chroma_pitch)
+    return Frames(full, torch.addcmul(made.chroma, small, apart.chroma), made.format)
+
+
+def _beyond(pair: Pair, s: Synthesis) -> Tensor:
+    """How much brighter A is than the frame beyond the left one, and B than that beyond the right one: (1, 2, h, w).
+
+    Samples are `_PITCH` px of the network's input apart; full scale 1. 0 unless both frames beyond are known.
+    """
+    flow = torch.cat((s.F_t0, s.F_t1), 1)
+    flow = F.avg_pool2d(flow, _PITCH, ceil_mode=True) if s.pitch < _PITCH else flow
+    height, width = flow.shape[-2:]
+    if pair.before is None or pair.after is None:
+        return flow.new_zeros((1, 2, height, width))
+    half = (1 / _PITCH, 1 / _PITCH)
+
+    def apart(near: Source, far: Source, side: Neighbour, to: Tensor, sign: float) -> Tensor | None:
+        here, there, step = _brightness(near), _brightness(far), velocity(side.left, side.right)
+        if here is None or there is None or step is None:
+            return None
+        here, there = here[..., :height, :width], there[..., :height, :width]
+        step = resize(step, MOTION_PITCH // _PITCH)[..., :height, :width]
+        own = (flow[:, 2:] - flow[:, :2]) * side.span
+        step = warp(step, to + (0.5 * sign) * own, unit=half)  # of what is seen here, over the time of the pair beside
+        return warp(here, to, unit=half) - warp(there, to + sign * step, unit=half)
+
+    early = apart(pair.left, pair.before.left, pair.before, flow[:, :2], -1.0)
+    late = apart(pair.right, pair.after.right, pair.after, flow[:, 2:], 1.0)
+    if early is None or late is None:
+        return flow.new_zeros((1, 2, height, width))
+    return torch.cat((early, late), 1)
+
+
+def _brightness(source: Source) -> Tensor | None:
+    """(1, 1, h, w): the first of what the network keeps of a frame."""
+    features = source.features.get(())
+    return None if features is None else features[0]
+
+
+def _nth(s: Synthesis, n: int) -> Synthesis:
+    return Synthesis(s.F_t0[n : n + 1], s.F_t1[n : n + 1], s.M[n : n + 1], None, s.pitch)

@@ -1,0 +1,130 @@
+/* 3 x 3 convolutions with channels last, zero outside, for networks that are small: see model/blend.py. */
+
+#include "flow.h"
+
+#define LANES 8 /* output channels that are computed together */
+#define AT_ONCE 4 /* px */
+typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
+typedef int32_t Signs __attribute__((vector_size(LANES * sizeof(float))));
+
+typedef struct {
+    const float *rows[3]; /* of input, with one px more on either side */
+    int inputs, outputs;
+    const float *weights, *bias; /* (3, 3, inputs, outputs), from the first of the channels that are computed */
+    const float *add;            /* a row of output, or NULL */
+    float slope, *out;
+    const uint8_t *where; /* which px are wanted, or NULL: all */
+} Row;
+
+/* `many` px of a row, from x on, and `deep` times LANES of their channels: as many sums as there are registers for. */
+INLINE void run(const Row *r, int x, const int many, const int deep)
+{
+    Lanes sum[AT_ONCE][3];
+#pragma GCC unroll 4
+    for (int p = 0; p < many; p++)
+#pragma GCC unroll 3
+        for (int d = 0; d < deep; d++)
+            sum[p][d] = *(const Lanes *)(r->bias + d * LANES);
+    for (int j = 0; j < 3; j++) {
+        const float *in = r->rows[j] + (size_t)x * r->inputs, *w = r->weights + (size_t)j * 3 * r->inputs * r->outputs;
+        for (int i = 0; i < 3 * r->inputs; i++, in++, w += r->outputs) {
+            Lanes v[3];
+#pragma GCC unroll 3
+            for (int d = 0; d < deep; d++)
+                v[d] = *(const Lanes *)(w + d * LANES);
+#pragma GCC unroll 4
+            for (int p = 0; p < many; p++) {
+                float one = in[(size_t)p * r->inputs];
+#pragma GCC unroll 3
+                for (int d = 0; d < deep; d++)
+                    sum[p][d] += v[d] * one;
+            }
+        }
+    }
+    const float whole = 0.5f + 0.5f * r->slope, size = 0.5f - 0.5f * r->slope;
+#pragma GCC unroll 4
+    for (int p = 0; p < many; p++)
+#pragma GCC unroll 3
+        for (int d = 0; d < deep; d++) {
+            if (r->where && !r->where[x + p])
+                continue;
+            size_t at = (size_t)(x + p) * r->outputs + d * LANES;
+            Lanes s = sum[p][d];
+            if (r->add)
+                s += *(const Lanes *)(r->add + at);
+            *(Lanes *)(r->out + at) = whole * s + size * (Lanes)((Signs)s & 0x7fffffff);
+        }
+}
+
+INLINE void row(const Row *r, int w, const int deep)
+{
+    int x = 0;
+    for (; x + AT_ONCE <= w; x += AT_ONCE) {
+        const uint8_t *wanted = r->where + x;
+        if (!r->where || wanted[0] | wanted[1] | wanted[2] | wanted[3])
+            run(r, x, AT_ONCE, deep);
+    }
+    for (; x < w; x++)
+        if (!r->where || r->where[x])
+            run(r, x, 1, deep);
+}
+
+/* `image` (h, w, inputs) to `out` (h, w, outputs); outputs are a multiple of LANES. `add` (h, w, outputs), unless NULL, is
+   added, then what is negative is multiplied by `slope`. Where `where` (h, w), unless NULL, is 0, nothing is written. 0, or 1
+   without memory. */
+KERNEL int vfi_conv(In image, int h, int w, int inputs, int outputs, In weights, In bias, float slope, const float *add,
+                    const uint8_t *where, float *out)
+{
+    size_t wide = (size_t)(w + 2) * inputs;
+    float *memory = calloc(4 * wide, sizeof(float)); /* three rows, and one of nothing */
+    if (!memory)
+        return 1;
+    int ready = 0;
+    for (int y = 0; y < h; y++) {
+        Row r = {.inputs = inputs, .outputs = outputs, .slope = slope, .where = where ? where + (size_t)y * w : NULL};
+        for (; ready <= least(y + 1, h - 1); ready++)
+            memcpy(memory + (size_t)(ready % 3) * wide + inputs, image + (size_t)ready * w * inputs,
+                   (size_t)w * inputs * sizeof(float));
+        for (int j = 0; j < 3; j++)
+            r.rows[j] = memory + (size_t)(y + j < 1 || y + j > h ? 3 : (y + j - 1) % 3) * wide;
+        for (int c = 0; c < outputs;) {
+            int deep = least((outputs - c) / LANES, 3);
+            r.weights = weights + c, r.bias = bias + c;
+            r.out = out + (size_t)y * w * outputs + c, r.add = add ? add + (size_t)y * w * outputs + c : NULL;
+            if (deep == 3)
+                row(&r, w, 3);
+            else if (deep == 2)
+                row(&r, w, 2);
+            else
+                row(&r, w, 1);
+            c += deep * LANES;
+        }
+    }
+    free(memory);
+    return 0;
+}
+
+/* Marks, in `out` (h, w), where one of `count` channels of `image` (h, w, channels), from `first` on, is beyond `most` in
+   size, there or in one of the `reach` px around. 0, or 1 without memory. */
+KERNEL int vfi_where(In image, int h, int w, int channels, int first, int count, float most, int reach, uint8_t *restrict out)
+{
+    uint8_t *here = malloc((size_t)h * w);
+    if (!here)
+        return 1;
+    for (size_t i = 0; i < (size_t)h * w; i++) {
+        float size = 0.0f;
+        for (int c = first; c < first + count; c++)
+            size = fmaxf(size, fabsf(image[i * channels + c]));
+        here[i] = size > most;
+    }
+    memset(out, 0, (size_t)h * w);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            if (here[(size_t)y * w + x])
+                for (int j = y < reach ? 0 : y - reach; j <= y + reach && j < h; j++) {
+                    int left = x < reach ? 0 : x - reach, right = x + reach < w ? x + reach : w - 1;
+                    memset(out + (size_t)j * w + left, 1, (size_t)(right - left + 1));
+                }
+    free(here);
+    return 0;
+}
