@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from interp_cli import kernels
-from interp_cli.engine import still
+from interp_cli.engine import doubt, still
 from interp_cli.engine.doubt import _looked_up
 from interp_cli.engine.planes import Apart, Frames, compose, doubled, network_input
 from interp_cli.kernels import build
@@ -162,6 +162,28 @@ def test_what_the_blend_sees_and_what_becomes_of_its_shares_is_that_of_tensors(s
     out, change = kernels.blend(made, apart, shares, M)
     torch.testing.assert_close(change, mask - M, atol=5e-5, rtol=0)
     torch.testing.assert_close(out, made + (mask - M) * apart + R * peak, atol=0.05, rtol=0)
+
+
+@with_kernels
+@pytest.mark.parametrize("late", [False, True])
+def test_how_far_a_frame_is_from_the_one_beyond_it_is_that_of_tensors(*, late: bool) -> None:
+    g = torch.Generator().manual_seed(8)
+    here, there = (x[:, :, :30, :41] for x in textures(33, 44))
+    step, flow = (torch.randn(1, channels, 30, 41, generator=g) * 3 for channels in (2, 4))
+    to, sign = (flow[:, 2:], 1) if late else (flow[:, :2], -1)
+    moved = warp(step, to + 0.5 * sign * 1.5 * (flow[:, 2:] - flow[:, :2]))
+    expected = warp(here, to) - warp(there, to + sign * moved)
+    found = kernels.beyond(here, there, step, flow, span=1.5, late=late)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@with_kernels
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 50), (64, 101)])
+@pytest.mark.parametrize("two", [False, True])
+def test_what_doubt_looks_at_is_that_of_tensors(size: tuple[int, int], *, two: bool) -> None:
+    a, b = (torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(k)) * 255 for k in (1, 2))
+    fast, slow = both(lambda: doubt._apart(a, b if two else None))
+    torch.testing.assert_close(fast, slow, atol=1e-3, rtol=0)
 
 
 @with_kernels

@@ -71,20 +71,23 @@ def _beyond(pair: Pair, s: Synthesis) -> Tensor:
     height, width = flow.shape[-2:]
     if pair.before is None or pair.after is None:
         return flow.new_zeros((1, 2, height, width))
-    half = (1 / _PITCH, 1 / _PITCH)
+    flow = flow / _PITCH
 
-    def apart(near: Source, far: Source, side: Neighbour, to: Tensor, sign: float) -> Tensor | None:
+    def apart(near: Source, far: Source, side: Neighbour, *, late: bool) -> Tensor | None:
         here, there, step = _brightness(near), _brightness(far), velocity(side.left, side.right)
         if here is None or there is None or step is None:
             return None
-        here, there = here[..., :height, :width], there[..., :height, :width]
-        step = resize(step, MOTION_PITCH // _PITCH)[..., :height, :width]
+        step = resize(step, MOTION_PITCH // _PITCH) / _PITCH
+        here, there, step = (x[..., :height, :width] for x in (here, there, step))
+        if kernels.usable(here, there, step, flow):
+            return kernels.beyond(here, there, step, flow, span=side.span, late=late)
+        to, sign = (flow[:, 2:], 1) if late else (flow[:, :2], -1)
         own = (flow[:, 2:] - flow[:, :2]) * side.span
-        step = warp(step, to + (0.5 * sign) * own, unit=half)  # of what is seen here, over the time of the pair beside
-        return warp(here, to, unit=half) - warp(there, to + sign * step, unit=half)
+        step = warp(step, to + (0.5 * sign) * own)  # of what is seen here, over the time of the pair beside
+        return warp(here, to) - warp(there, to + sign * step)
 
-    early = apart(pair.left, pair.before.left, pair.before, flow[:, :2], -1.0)
-    late = apart(pair.right, pair.after.right, pair.after, flow[:, 2:], 1.0)
+    early = apart(pair.left, pair.before.left, pair.before, late=False)
+    late = apart(pair.right, pair.after.right, pair.after, late=True)
     if early is None or late is None:
         return flow.new_zeros((1, 2, height, width))
     return torch.cat((early, late), 1)

@@ -10,6 +10,8 @@ where the left frame differs from its surroundings by less than `TEXTURE`, for f
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,7 +48,7 @@ def second_thoughts(
     (N,); `s`, `scale` and `fine` are those of `compose`. The same object comes back where the flow is nowhere in doubt.
     """
     least = LEAST * (1 << made.format.depth - 8)
-    own = _seen(_halved(apart).abs_())
+    own = _apart(apart)
     if not bool((own > least).any()):
         return made
     out = []
@@ -62,15 +64,20 @@ class _Ends:
 
     def __init__(self, left: Frames, right: Frames, fine: tuple[Tensor, Tensor] | None) -> None:
         self.left, self.right, self.fine = left, right, fine
-        self.small = (_halved(left.full[:, :1]), _halved(right.full[:, :1]))
+
+    @cached_property
+    def small(self) -> tuple[Tensor, Tensor]:
+        """The first planes as they are looked at."""
+        return _halved(self.left.full[:, :1]), _halved(self.right.full[:, :1])
 
     def apart(self, motion: tuple[float, float], t: float) -> Tensor:
         """How much they differ then, as `own` is measured."""
+        if motion == (0.0, 0.0):
+            return _apart(self.left.full[:, :1], self.right.full[:, :1])
         a, b = self.small
-        if motion != (0.0, 0.0):
-            flow = torch.tensor(motion, device=a.device).view(1, 2, 1, 1) / SEEN_AT[0]
-            flow = flow.expand(1, 2, *a.shape[-2:])
-            a, b = warp(a, flow, unit=(-t, -t)), warp(b, flow, unit=(1 - t, 1 - t))
+        flow = torch.tensor(motion, device=a.device).view(1, 2, 1, 1) / SEEN_AT[0]
+        flow = flow.expand(1, 2, *a.shape[-2:])
+        a, b = warp(a, flow, unit=(-t, -t)), warp(b, flow, unit=(1 - t, 1 - t))
         return _seen((a - b).abs_())
 
     def texture(self) -> Tensor:
@@ -139,6 +146,13 @@ def _looked_up(image: Tensor, x: Tensor, y: Tensor, mode: str, finer: int, peak:
     where = where.clamp(-1, 1)
     found = F.grid_sample(image, where.view(1, 1, -1, 2).float(), mode=mode, padding_mode="border", align_corners=True)
     return found[0, :, 0]
+
+
+def _apart(a: Tensor, b: Tensor | None = None) -> Tensor:
+    """How much two planes (N, 1, H, W), or one and nothing, differ as they are looked at: (N, 1, H/2, W/2)."""
+    if kernels.usable(a) and (b is None or kernels.usable(b)):
+        return kernels.apart(a, b)
+    return _seen(_halved(a if b is None else a - b).abs_())
 
 
 def _halved(x: Tensor) -> Tensor:

@@ -105,6 +105,27 @@ def sums(x: Tensor, radius: int) -> Tensor:
     return out
 
 
+def beyond(here: Tensor, there: Tensor, step: Tensor, flow: Tensor, *, span: float, late: bool) -> Tensor:
+    """How far `here` (1, 1, H, W), warped, is from `there`, the frame beyond it: see `_beyond` in engine/blend.py.
+
+    `step` (1, 2, H, W) is the motion between them, which takes `span`; `flow` (1, 4, H, W) are both flows; px.
+    """
+    planes = [x.contiguous() for x in (here, there, step, flow)]
+    out = torch.empty_like(planes[0])
+    _call("vfi_beyond", *planes, *_size(flow), ctypes.c_float(span), int(late), out)
+    return out
+
+
+def apart(a: Tensor, b: Tensor | None) -> Tensor:
+    """Means of |a - b| (or |a|) at half the size, (N, 1, H/2, W/2): see `second_thoughts` in engine/doubt.py."""
+    height, width = _size(a)
+    a, b = a.contiguous(), None if b is None else b.contiguous()
+    out = torch.empty((len(a), 1, -(-height // 2), -(-width // 2)))
+    for n in range(len(a)):
+        _call("vfi_apart", a[n], None if b is None else b[n], height, width, out[n])
+    return out
+
+
 def compose(
     a: Tensor,
     b: Tensor,

@@ -392,3 +392,36 @@ KERNEL int vfi_sums(In image, int planes, int h, int w, int n, Out out)
     free(padded);
     return 0;
 }
+
+/* `here`, warped to the frame between by its flow, minus `there`, a frame beyond it, followed along the motion there: `step`
+   (2, h, w; px) over the time between those two, which is `span` in that of the pair whose flows (4, h, w; px) are given.
+   `late` tells the right frame from the left one. All planes are h x w. 0, or 1 without memory. */
+KERNEL int vfi_beyond(In here, In there, In step, In flow, int h, int w, float span, int late, Out out)
+{
+    static const float one[2] = {1.0f, 1.0f};
+    size_t plane = (size_t)h * w;
+    float *memory = malloc(10 * (size_t)w * sizeof(float)), *row[6];
+    if (!memory)
+        return 1;
+    Places at = {(int *)memory, (int *)memory + w, memory + 2 * (size_t)w, memory + 3 * (size_t)w};
+    for (int k = 0; k < 6; k++)
+        row[k] = memory + (4 + k) * (size_t)w;
+    float sign = late ? 1.0f : -1.0f;
+    for (int y = 0; y < h; y++) {
+        In f = flow + (size_t)y * w, to = f + (late ? 2 : 0) * plane;
+        for (int k = 0; k < 2; k++) /* where the thing is halfway to the frame beyond, at its own speed */
+            for (int x = 0; x < w; x++)
+                row[k][x] = to[k * plane + x] + 0.5f * sign * span * (f[(2 + k) * plane + x] - f[k * plane + x]);
+        for (int k = 0; k < 2; k++)
+            warp_row(step + k * plane, h, w, y, row[0], row[1], one, w, at, row[2 + k]);
+        for (int k = 0; k < 2; k++)
+            for (int x = 0; x < w; x++)
+                row[2 + k][x] = to[k * plane + x] + sign * row[2 + k][x];
+        warp_row(here, h, w, y, to, to + plane, one, w, at, row[4]);
+        warp_row(there, h, w, y, row[2], row[3], one, w, at, row[5]);
+        for (int x = 0; x < w; x++)
+            out[(size_t)y * w + x] = row[4][x] - row[5][x];
+    }
+    free(memory);
+    return 0;
+}

@@ -268,3 +268,29 @@ KERNEL int vfi_rgb(In luma, In colours, int h, int w, int ch, int cw, int pitch,
     free(memory);
     return 0;
 }
+
+/* Means over 5 x 5 of the size of the means of 2 x 2 px of `a`, or of a - b unless `b` is NULL, both h x w; halves are rounded
+   up, borders repeated. 0, or 1 without memory. */
+KERNEL int vfi_apart(In a, const float *b, int h, int w, Out out)
+{
+    int rows = (h + 1) / 2, columns = (w + 1) / 2, wide = columns + 4;
+    float *padded = malloc(((size_t)(rows + 4) * wide + wide) * sizeof(float));
+    if (!padded)
+        return 1;
+    for (int y = 0; y < rows; y++) {
+        size_t above = (size_t)2 * y * w, below = (size_t)least(2 * y + 1, h - 1) * w;
+        Out p = padded + (size_t)(y + 2) * wide + 2;
+        for (int x = 0; x < columns; x++) {
+            int left = 2 * x, right = least(left + 1, w - 1);
+            float sum = a[above + left] + a[above + right] + a[below + left] + a[below + right];
+            if (b)
+                sum -= b[above + left] + b[above + right] + b[below + left] + b[below + right];
+            p[x] = fabsf(sum) * (0.25f / 25.0f);
+        }
+    }
+    repeat_border(padded, rows, columns, 2);
+    for (int y = 0; y < rows; y++)
+        sum_row(padded, y, columns, 2, padded + (size_t)(rows + 4) * wide, out + (size_t)y * columns);
+    free(padded);
+    return 0;
+}
