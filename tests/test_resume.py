@@ -24,7 +24,7 @@ from interp_cli.job import job as room
 from interp_cli.job.job import Job, prepare, run
 from interp_cli.job.key import restored, stored
 from interp_cli.job.stop import Stop
-from interp_cli.job.workdir import WorkDirectory, place_of, recorded_job
+from interp_cli.job.workdir import DONE, JOB, LOCK, WorkDirectory, own_folder, place_of, recorded_job
 from interp_cli.media.children import be_patient
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.mux import mux
@@ -400,6 +400,29 @@ def test_a_terminal_that_closes_does_not_end_a_job(source: Path, tmp_path: Path)
     for style in (ProgressStyle.ALWAYS, ProgressStyle.JSON, ProgressStyle.NEVER):
         run(job(source, tmp_path / f"{style}.mp4"), progress=make_progress(style, stream=Closed()))
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", [JOB, DONE, LOCK])
+def test_a_removal_that_is_asked_for_in_the_midst_of_one_is_brought_to_its_end(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "work"
+    work = WorkDirectory(folder, own_folder(folder))
+    for file in (JOB, DONE, "part-00000.nut"):
+        (folder / file).write_text("{}")
+    unlink = Path.unlink
+
+    def interrupted(self: Path, *, missing_ok: bool = False) -> None:
+        unlink(self, missing_ok=missing_ok)
+        if self.name == name:  # as a second signal does here, after which the process is no more
+            monkeypatch.setattr(Path, "unlink", unlink)
+            work.remove()
+            raise SystemExit
+
+    monkeypatch.setattr(Path, "unlink", interrupted)
+    with work.lock, pytest.raises(SystemExit):
+        work.remove()
+    assert not folder.exists()
 
 
 def test_something_else_in_the_place_of_the_work_directory_is_left_alone(source: Path, tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class WorkDirectory:
     lock: IO[bytes]
     done: dict[int, Done] = field(default_factory=dict)
     published: bool = False
+    going: bool = False  # its removal has begun
 
     def segment(self, k: int) -> Path:
         """Where finished segment `k` is."""
@@ -113,10 +114,14 @@ class WorkDirectory:
         self._keep_only({JOB, DONE, LOCK, *(self.segment(k).name for k in self.done)})
 
     def remove(self) -> None:
-        """Remove it, if it is still ours; last that by which a next run knows that this one was only tidying."""
+        """Remove it, if it is still ours; last that by which a next run knows that this one was only tidying.
+
+        A second signal may ask for it in the midst of that.
+        """
         with suppress(OSError):
-            if not os.path.samestat(os.fstat(self.lock.fileno()), (self.folder / LOCK).stat()):
+            if not self.going and not os.path.samestat(os.fstat(self.lock.fileno()), (self.folder / LOCK).stat()):
                 return
+            self.going = True
             self._keep_only({JOB, DONE, LOCK})
             for name in (JOB, DONE):
                 (self.folder / name).unlink(missing_ok=True)
