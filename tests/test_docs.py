@@ -137,7 +137,7 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
             assert (document.parent / target.split("#")[0]).exists(), f"{document.name} links to {target}"
 
 
-@pytest.mark.parametrize("script", ["quality", "rife46"])
+@pytest.mark.parametrize("script", ["growth", "quality", "rife46"])
 def test_benchmarks_say_how_they_are_used(script: str) -> None:
     argv = [sys.executable, str(ROOT / "bench" / f"{script}.py"), "--help"]
     beside = {**os.environ, "PYTHONSAFEPATH": ""}  # they import what is beside them

@@ -15,7 +15,7 @@ from interp_cli.engine.planes import Apart, Frames, compose, doubled, network_in
 from interp_cli.kernels import build
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color
-from interp_cli.model.align import Alignment
+from interp_cli.model.align import STILL, Alignment
 from interp_cli.model.blend import CLOSER, PITCH, SEEN, SHARES, Blend, mask_and_residual, seen
 from interp_cli.model.network import Synthesis
 from interp_cli.model.propagate import FAR, NEAR, around, propagated
@@ -59,6 +59,25 @@ def test_alignment_is_that_of_tensors(
     fast, slow = both(lambda: alignment(y0, y1, torch.tensor([0.25, 0.5]), flow))
     torch.testing.assert_close(fast, slow, atol=2e-4, rtol=1e-4)
     assert size == (1, 1) or (slow - flow).abs().max() > 0.1
+
+
+@with_kernels
+@pytest.mark.parametrize("doubts", [True, False])
+@pytest.mark.parametrize("window", [1, 2])
+def test_what_has_come_to_rest_stays_as_it_is_and_the_rest_goes_on_as_in_tensors(*, window: int, doubts: bool) -> None:
+    y0, _ = textures(61, 203)
+    y1, flow = y0.clone(), torch.zeros(1, 4, 61, 203)
+    y1[..., 20:44, 70:130] = torch.roll(y0, 1, -1)[..., 20:44, 70:130]  # something moves in still surroundings
+    alignment = Alignment(6, 3, window, edges=True, doubts=doubts)
+    fast, slow = both(lambda: alignment(y0, y1, torch.tensor([0.5]), flow))
+    torch.testing.assert_close(fast, slow, atol=2e-4, rtol=1e-4)
+    assert slow[..., 20:44, 70:130].abs().amax() > 0.2
+    assert slow[..., :, 192:].abs().amax() <= STILL  # far from all that moves: one step, which moved next to nothing
+    first = Alignment(1, 3, window, edges=True, doubts=doubts)
+    first.load_state_dict(alignment.state_dict())
+    one, _ = both(lambda: first(y0, y1, torch.tensor([0.5]), flow))
+    assert torch.equal(fast[..., :, 192:], one[..., :, 192:])
+    assert not torch.equal(fast[..., 24:40, 96:128], one[..., 24:40, 96:128])
 
 
 @with_kernels

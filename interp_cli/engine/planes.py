@@ -205,6 +205,8 @@ def regrid(x: Tensor, pitch: Pitch, wanted: Pitch) -> Tensor:
     up = (max(1, pitch[0] // wanted[0]), max(1, pitch[1] // wanted[1]))
     if down != FULL:
         x = _averaged(x, down)
+    while min(up) > 1:
+        x, up = flow.resize(x, 2), (up[0] // 2, up[1] // 2)
     for dim, factor in ((-2, up[0]), (-1, up[1])):
         for _ in range(factor.bit_length() - 1):
             x = flow.doubled(x, dim)
@@ -253,7 +255,12 @@ def pad(I: Tensor, limits: Limits) -> Tensor:
     height, width = (max(-(-side // limits.multiple_of) * limits.multiple_of, limits.min_size) for side in I.shape[-2:])
     if (height, width) == tuple(I.shape[-2:]):
         return I
-    return F.pad(I, (0, width - I.shape[-1], 0, height - I.shape[-2]), mode="replicate")
+    rows, columns = I.shape[-2:]  # by hand: on a CPU F.pad takes several times as long
+    out = I.new_empty((*I.shape[:-2], height, width))
+    out[..., :rows, :columns] = I
+    out[..., :rows, columns:] = I[..., -1:]
+    out[..., rows:, :] = out[..., rows - 1 : rows, :]
+    return out
 
 
 def crop(s: Synthesis, size: tuple[int, int]) -> Synthesis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 import threading
@@ -29,8 +30,11 @@ def load_early() -> None:
 
 
 def _load() -> None:
+    gc.disable()  # of the many objects that are made now none is to be let go
     with suppress(Exception):  # whoever needs it next meets the same error, and tells of it
         import interp_cli.engine.interpolate  # noqa: F401
+    gc.freeze()
+    gc.enable()
 
 
 def choose_device(text: str) -> str:

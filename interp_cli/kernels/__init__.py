@@ -27,7 +27,7 @@ _REACH = 4  # samples on either side that vfi_double looks at
 class _Alignment(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int) for name in ("steps", "sweeps", "window", "medians")),
-        *((name, ctypes.c_float) for name in ("smooth", "floor", "edges", "doubt", "most")),
+        *((name, ctypes.c_float) for name in ("smooth", "floor", "edges", "doubt", "most", "still")),
     ]
 
 
@@ -64,7 +64,7 @@ def align(
     flow: Tensor,
     *,
     how: tuple[int, int, int, int],
-    constants: tuple[float, float, float, float, float],
+    constants: tuple[float, float, float, float, float, float],
 ) -> Tensor:
     """The flows (N, 4, H, W; px) aligned on the brightness (N, 1, H, W) of both frames at times t (N,).
 
@@ -80,11 +80,12 @@ def align(
     return out
 
 
-def propagate(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool, share: float) -> Tensor:
+def propagate(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool, share: float, nearest: float) -> Tensor:
     """The flows (N, 4, H, W; px) with those of other pixels tried as well: see model/propagate.py."""
     out, y0, y1 = flow.clone(memory_format=torch.contiguous_format), y0.contiguous(), y1.contiguous()
     for n in range(len(out)):
-        _call("vfi_propagate", y0[n], y1[n], *_size(out), out[n], reach, int(rest), ctypes.c_float(share))
+        limits = ctypes.c_float(share), ctypes.c_float(nearest)
+        _call("vfi_propagate", y0[n], y1[n], *_size(out), out[n], reach, int(rest), *limits)
     return out
 
 
@@ -207,21 +208,20 @@ def where(x: Tensor, channels: range, most: float, reach: int) -> Tensor:
 
 
 def conv(
-    x: Tensor, weight: Tensor, bias: Tensor, *, add: Tensor | None, slope: float, where: Tensor | None = None
+    x: Tensor, weight: Tensor, bias: Tensor, *, add: Tensor | None, slope: float, where: Tensor, zeros: bool
 ) -> Tensor:
     """A 3 x 3 convolution of `x` (N, inputs, H, W), plus `add`; what is negative is multiplied by `slope`.
 
     Weights and bias are `packed`, and so are the outputs (N, C, H, W), of which the last may mean nothing. All have
-    channels last. Where `where` (N, H, W) uint8 is 0, the result is 0 instead.
+    channels last. Where `where` (N, H, W) uint8 is 0, the result is 0 instead with `zeros`, and else means nothing.
     """
     count, inputs, height, width = x.shape
     x = x.permute(0, 2, 3, 1).contiguous()
     add = None if add is None else add.permute(0, 2, 3, 1).contiguous()
-    out = (torch.empty if where is None else torch.zeros)((count, height, width, len(bias)))
+    out = (torch.zeros if zeros else torch.empty)((count, height, width, len(bias)))
     for n in range(count):
-        more, wanted = (None if y is None else y[n] for y in (add, where))
-        sizes = (height, width, inputs, len(bias))
-        _call("vfi_conv", x[n], *sizes, weight, bias, ctypes.c_float(slope), more, wanted, out[n])
+        sizes, more = (height, width, inputs, len(bias)), None if add is None else add[n]
+        _call("vfi_conv", x[n], *sizes, weight, bias, ctypes.c_float(slope), more, where[n], out[n])
     return out.permute(0, 3, 1, 2)
 
 
@@ -247,6 +247,23 @@ def rgb(luma: Tensor, colours: Tensor, matrix: Sequence[float], *, pitch: int) -
     out, given = torch.empty((len(luma), 3, *_size(luma))), (ctypes.c_float * len(matrix))(*matrix)
     for n in range(len(luma)):
         _call("vfi_rgb", luma[n], colours[n], *_size(luma), *_size(colours), pitch, given, out[n])
+    return out
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """`x` (N, C, H, W) at twice the size, bilinear, edges aligned: see `resize` in model/flow.py."""
+    x = x.contiguous()
+    out = torch.empty((*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3]))
+    _call("vfi_enlarge", x, x.shape[0] * x.shape[1], *_size(x), out)
+    return out
+
+
+def halve(x: Tensor) -> Tensor:
+    """Means over all channels of `x` (N, C, H, W), and over 2 x 2 px of them: (N, 1, H/2, W/2)."""
+    x = x.contiguous()
+    out = torch.empty((len(x), 1, x.shape[2] // 2, x.shape[3] // 2))
+    for n in range(len(x)):
+        _call("vfi_halve", x[n], x.shape[1], *_size(x), out[n])
     return out
 
 

@@ -6,15 +6,19 @@ const char *vfi_sources(void) { return VFI_SOURCES; }
 
 #define NEAR 25 /* px in the square over which flow is smoothed */
 
+#define ROWS 8    /* px of a block, the unit that comes to rest */
+#define COLUMNS 32 /* px of a block */
+
 typedef struct {
     int steps, sweeps, window, medians;
-    float smooth, floor, edges, doubt, most; /* the constants themselves, `floor` is the noise squared; 0: none */
+    float smooth, floor, edges, doubt, most, still; /* the constants themselves, `floor` is the noise squared; 0: none */
 } Alignment;
 
 /* Memory for one alignment, cut from one piece. */
 typedef struct {
-    float *e, *mean, *gx, *gy, *padded, *share, *total, *sums, *v, *u, *rest, *diagonal, *cross, *shared[2];
+    float *e, *mean, *gx, *gy, *apart, *share, *total, *sums, *v, *u, *rest, *diagonal, *cross, *shared[2];
     float *moments[5], *row[5];
+    unsigned char *moves; /* blocks, row by row */
     Places at;
 } Room;
 
@@ -22,13 +26,14 @@ static size_t room(Room *r, char *memory, int h, int w)
 {
     size_t used = 0, plane = (size_t)h * w, one = (size_t)(h + 2) * (w + 2), two = (size_t)(h + 4) * (w + 4);
     struct { float **to; size_t count; } parts[] = {
-        {&r->e, one}, {&r->mean, one}, {&r->gx, one}, {&r->gy, one}, {&r->padded, two}, {&r->share, plane},
+        {&r->e, one}, {&r->mean, one}, {&r->gx, one}, {&r->gy, one}, {&r->apart, two}, {&r->share, two},
         {&r->total, plane}, {&r->sums, 5 * w}, {&r->v, 2 * plane}, {&r->u, 2 * plane}, {&r->rest, 2 * plane},
         {&r->diagonal, 2 * plane}, {&r->cross, plane}, {&r->shared[0], 2 * two}, {&r->shared[1], 2 * two},
         {&r->moments[0], 5 * (w + 4)}, {&r->moments[1], 5 * (w + 4)}, {&r->moments[2], 5 * (w + 4)},
         {&r->moments[3], 5 * (w + 4)}, {&r->moments[4], 5 * (w + 4)}, {&r->row[0], w + 4}, {&r->row[1], w + 4},
         {&r->row[2], w + 4}, {&r->row[3], w + 4}, {&r->row[4], w + 4}, {&r->at.ax, w}, {&r->at.ay, w},
         {(float **)&r->at.x, w}, {(float **)&r->at.y, w},
+        {(float **)&r->moves, (size_t)(h / ROWS + 1) * (w / COLUMNS + 1) / sizeof(float) + 1},
     };
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
         *parts[k].to = (float *)(memory + used);
@@ -37,24 +42,55 @@ static size_t room(Room *r, char *memory, int h, int w)
     return used;
 }
 
-/* e = a - b and the mean a, b would have at t, both padded by 1. */
-INLINE void compare(In y0, In y1, In flow, int h, int w, float late, Room *r, Out e, Out mean)
+/* The next run of px of row y, from `run->to` on, in or `grown` px around blocks that move. Begin with {0, 0}. */
+typedef struct {
+    int from, to;
+} Run;
+
+INLINE int next(Run *run, const unsigned char *moves, int h, int w, int y, int grown)
+{
+    if (run->to >= w)
+        return 0;
+    int columns = (w - 1) / COLUMNS + 1;
+    const unsigned char *above = moves + (size_t)(most(y - grown, 0) / ROWS) * columns;
+    const unsigned char *below = moves + (size_t)(least(y + grown, h - 1) / ROWS) * columns;
+    int k = run->to ? (run->to - grown - 1) / COLUMNS + 1 : 0;
+    while (k < columns && !(above[k] | below[k]))
+        k++;
+    if (k >= columns)
+        return 0;
+    run->from = most(k * COLUMNS - grown, run->to);
+    while (k < columns && above[k] | below[k])
+        k++;
+    run->to = least(k * COLUMNS + grown, w);
+    return 1;
+}
+
+/* Flows (4, h, w; px) with rows and planes that far apart. */
+typedef struct {
+    const float *first;
+    size_t row, plane;
+} Flows;
+
+/* e = a - b and the mean a, b would have at t, both padded by 1, in what moves and `grown` px around it. */
+INLINE void compare(In y0, In y1, Flows flow, int h, int w, float late, int grown, Room *r, Out e, Out mean)
 {
     static const float one[2] = {1.0f, 1.0f};
-    size_t plane = (size_t)h * w;
-    for (int y = 0; y < h; y++) {
-        In f = flow + (size_t)y * w;
-        Out a = r->row[0], b = r->row[1], d = e + (size_t)(y + 1) * (w + 2) + 1;
-        warp_row(y0, h, w, y, f, f + plane, one, w, r->at, a);
-        warp_row(y1, h, w, y, f + 2 * plane, f + 3 * plane, one, w, r->at, b);
-        for (int x = 0; x < w; x++)
-            d[x] = a[x] - b[x];
-        if (mean) {
-            Out m = mean + (size_t)(y + 1) * (w + 2) + 1;
-            for (int x = 0; x < w; x++)
-                m[x] = b[x] + late * d[x];
+    for (int y = 0; y < h; y++)
+        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, grown);) {
+            int count = s.to - s.from;
+            In f = flow.first + y * flow.row + s.from, g = f + 2 * flow.plane;
+            Out a = r->row[0], b = r->row[1], d = e + (size_t)(y + 1) * (w + 2) + 1 + s.from;
+            warp_row(y0, h, w, s.from, y, f, f + flow.plane, one, count, r->at, a);
+            warp_row(y1, h, w, s.from, y, g, g + flow.plane, one, count, r->at, b);
+            for (int x = 0; x < count; x++)
+                d[x] = a[x] - b[x];
+            if (mean) {
+                Out m = mean + (size_t)(y + 1) * (w + 2) + 1 + s.from;
+                for (int x = 0; x < count; x++)
+                    m[x] = b[x] + late * d[x];
+            }
         }
-    }
     repeat_border(e, h, w, 1);
     if (mean)
         repeat_border(mean, h, w, 1);
@@ -63,37 +99,39 @@ INLINE void compare(In y0, In y1, In flow, int h, int w, float late, Room *r, Ou
 /* The say of each pixel, and the sum of those around it. */
 INLINE void shares(In e, int h, int w, float doubt, Room *r)
 {
-    Out padded = r->padded, column = r->row[0];
+    int wide = w + 4;
     float scale = 1.0f / (NEAR * doubt);
-    for (int y = 0; y < h; y++) {
-        In d = e + (size_t)(y + 1) * (w + 2) + 1;
-        Out p = padded + (size_t)(y + 2) * (w + 4) + 2;
-        for (int x = 0; x < w; x++)
-            p[x] = fabsf(d[x]);
-    }
-    repeat_border(padded, h, w, 2);
-    for (int y = 0; y < h; y++) {
-        Out s = r->share + (size_t)y * w;
-        sum_row(padded, y, w, 2, column, s);
-        for (int x = 0; x < w; x++)
-            s[x] = 1.0f / (1.0f + s[x] * scale * (s[x] * scale));
-    }
     for (int y = 0; y < h; y++)
-        memcpy(padded + (size_t)(y + 2) * (w + 4) + 2, r->share + (size_t)y * w, w * sizeof(float));
-    repeat_border(padded, h, w, 2);
+        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);) {
+            In d = e + (size_t)(y + 1) * (w + 2) + 1 + s.from;
+            Out p = r->apart + (size_t)(y + 2) * wide + 2 + s.from;
+            for (int x = 0; x < s.to - s.from; x++)
+                p[x] = fabsf(d[x]);
+        }
+    repeat_border(r->apart, h, w, 2);
     for (int y = 0; y < h; y++)
-        sum_row(padded, y, w, 2, column, r->total + (size_t)y * w);
+        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);) {
+            Out p = r->share + (size_t)(y + 2) * wide + 2 + s.from;
+            sum_row(r->apart + (size_t)y * wide + s.from, wide, s.to - s.from, 2, r->row[0], p);
+            for (int x = 0; x < s.to - s.from; x++)
+                p[x] = 1.0f / (1.0f + p[x] * scale * (p[x] * scale));
+        }
+    repeat_border(r->share, h, w, 2);
+    for (int y = 0; y < h; y++)
+        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);)
+            sum_row(r->share + (size_t)y * wide + s.from, wide, s.to - s.from, 2, r->row[0],
+                    r->total + (size_t)y * w + s.from);
 }
 
-/* Row y of the weighted products of gradients and difference: xx, xy, yy, xe, ye, each padded by n. */
-INLINE void moments(int y, int w, int n, float floor, float edges, const Room *r, float *out)
+/* Weighted products of gradients and difference for a run of row y: xx, xy, yy, xe, ye, each padded by n. */
+INLINE void moments(int y, int w, int n, float floor, float edges, Run s, const Room *r, float *out)
 {
-    int wide = w + 2, span = w + 2 * n;
-    size_t at = (size_t)(y + 1) * wide + 1;
+    int wide = w + 2, span = w + 2 * n, count = s.to - s.from;
+    size_t at = (size_t)(y + 1) * wide + 1 + s.from;
     In e = r->e + at, gx = r->gx + at, gy = r->gy + at;
-    Out m0 = out + n, m1 = m0 + span, m2 = m1 + span, m3 = m2 + span, m4 = m3 + span;
+    Out m0 = out + n + s.from, m1 = m0 + span, m2 = m1 + span, m3 = m2 + span, m4 = m3 + span;
 #pragma GCC ivdep
-    for (int x = 0; x < w; x++) {
+    for (int x = 0; x < count; x++) {
         float d = e[x], ix = gx[x], iy = gy[x], k = 1.0f / sqrtf(d * d + floor);
         float ex = 0.5f * (e[x + 1] - e[x - 1]), ey = 0.5f * (e[x + wide] - e[x - wide]);
         float xx = 0.5f * (gx[x + 1] - gx[x - 1]), xy = 0.5f * (gx[x + wide] - gx[x - wide]);
@@ -107,42 +145,45 @@ INLINE void moments(int y, int w, int n, float floor, float edges, const Room *r
     for (int k = 0; k < 5; k++)
         for (int i = 0; i < n; i++) {
             float *m = out + k * span;
-            m[i] = m[n];
-            m[w + n + i] = m[w + n - 1];
+            if (s.from == 0)
+                m[i] = m[n];
+            if (s.to == w)
+                m[w + n + i] = m[w + n - 1];
         }
 }
 
-/* Sums of the moments over the window around row y: `rows` are those of y - n to y + n. */
-INLINE void window_sums(const float *const *rows, int w, int n, Out column, Out out)
+/* Sums of the moments over the window around a run of row y: `rows` are those of y - n to y + n. */
+INLINE void window_sums(const float *const *rows, int w, int n, Run s, Out column, Out out)
 {
-    int span = w + 2 * n;
+    int span = w + 2 * n, count = s.to - s.from;
     for (int k = 0; k < 5; k++) {
-        In a = rows[0] + k * span, b = rows[1] + k * span, c = rows[2] + k * span;
+        size_t at = (size_t)k * span + s.from;
+        In a = rows[0] + at, b = rows[1] + at, c = rows[2] + at;
         Out to = out + (size_t)k * w;
         if (n == 1) {
-            for (int x = 0; x < span; x++)
+            for (int x = 0; x < count + 2; x++)
                 column[x] = a[x] + b[x] + c[x];
-            for (int x = 0; x < w; x++)
+            for (int x = 0; x < count; x++)
                 to[x] = column[x] + column[x + 1] + column[x + 2];
         } else {
-            In d = rows[3] + k * span, e = rows[4] + k * span;
-            for (int x = 0; x < span; x++)
+            In d = rows[3] + at, e = rows[4] + at;
+            for (int x = 0; x < count + 4; x++)
                 column[x] = a[x] + b[x] + c[x] + d[x] + e[x];
-            for (int x = 0; x < w; x++)
+            for (int x = 0; x < count; x++)
                 to[x] = column[x] + column[x + 1] + column[x + 2] + column[x + 3] + column[x + 4];
         }
     }
 }
 
 /* What a sweep needs: u = rest + (diagonal, cross) * (sum of the shares of its neighbours). */
-INLINE void solve_row(In flow, size_t plane, size_t at, int w, float smooth, int shared, Room *r)
+INLINE void solve_row(In flow, size_t plane, size_t at, int w, int count, float smooth, int shared, Room *r)
 {
     In f0 = flow + at, f1 = f0 + plane, f2 = f1 + plane, f3 = f2 + plane, total = r->total + at;
     In s0 = r->sums, s1 = s0 + w, s2 = s1 + w, s3 = s2 + w, s4 = s3 + w;
     Out vx = r->v + at, vy = vx + plane, rx = r->rest + at, ry = rx + plane;
     Out dx = r->diagonal + at, dy = dx + plane, cross = r->cross + at;
 #pragma GCC ivdep
-    for (int i = 0; i < w; i++) {
+    for (int i = 0; i < count; i++) {
         float xx = s0[i] + smooth, xy = s1[i], yy = s2[i] + smooth, xe = s3[i], ye = s4[i];
         float scale = 1.0f / (xx * yy - xy * xy), share = smooth / (shared ? total[i] : NEAR);
         float a = f2[i] - f0[i], b = f3[i] - f1[i], p = yy * scale, q = xx * scale, c = -xy * scale;
@@ -160,24 +201,44 @@ INLINE void solve_row(In flow, size_t plane, size_t at, int w, float smooth, int
 INLINE void solve(In flow, int h, int w, const Alignment *how, Room *r)
 {
     int n = how->window, wide = w + 2, ready = 0;
-    for (int y = 0; y < h; y++) {
-        In m = r->mean + (size_t)(y + 1) * wide + 1;
-        Out gx = r->gx + (size_t)(y + 1) * wide + 1, gy = r->gy + (size_t)(y + 1) * wide + 1;
-        for (int x = 0; x < w; x++)
-            gx[x] = 0.5f * (m[x + 1] - m[x - 1]);
-        for (int x = 0; x < w; x++)
-            gy[x] = 0.5f * (m[x + wide] - m[x - wide]);
-    }
+    for (int y = 0; y < h; y++)
+        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, n + 1);) {
+            size_t at = (size_t)(y + 1) * wide + 1 + s.from;
+            In m = r->mean + at;
+            Out gx = r->gx + at, gy = r->gy + at;
+            for (int x = 0; x < s.to - s.from; x++)
+                gx[x] = 0.5f * (m[x + 1] - m[x - 1]);
+            for (int x = 0; x < s.to - s.from; x++)
+                gy[x] = 0.5f * (m[x + wide] - m[x - wide]);
+        }
     repeat_border(r->gx, h, w, 1);
     repeat_border(r->gy, h, w, 1);
     for (int y = 0; y < h; y++) {
+        Run s = {0, 0};
+        if (!next(&s, r->moves, h, w, y, 0))
+            continue;
         const float *rows[5];
-        for (; ready <= least(y + n, h - 1); ready++)
-            moments(ready, w, n, how->floor, how->edges, r, r->moments[ready % 5]);
+        for (ready = most(ready, y - n); ready <= least(y + n, h - 1); ready++)
+            for (Run near = {0, 0}; next(&near, r->moves, h, w, ready, n);)
+                moments(ready, w, n, how->floor, how->edges, near, r, r->moments[ready % 5]);
         for (int k = -n; k <= n; k++)
             rows[k + n] = r->moments[most(least(y + k, h - 1), 0) % 5];
-        window_sums(rows, w, n, r->row[0], r->sums);
-        solve_row(flow, (size_t)h * w, (size_t)y * w, w, how->smooth, how->doubt > 0, r);
+        do {
+            window_sums(rows, w, n, s, r->row[0], r->sums);
+            solve_row(flow, (size_t)h * w, (size_t)y * w + s.from, w, s.to - s.from, how->smooth, how->doubt > 0, r);
+        } while (next(&s, r->moves, h, w, y, 0));
+    }
+}
+
+/* What `count` px, whose velocity is (u, v), add to the sums of their neighbours; the first is at `at` of padded planes. */
+INLINE void share_row(In u, In v, size_t at, size_t padded, int count, int shared, const Room *r, float *to)
+{
+    In share = r->share + at;
+    Out a = to + at, b = a + padded;
+#pragma GCC ivdep
+    for (int x = 0; x < count; x++) {
+        a[x] = u[x] * (shared ? share[x] : 1.0f);
+        b[x] = v[x] * (shared ? share[x] : 1.0f);
     }
 }
 
@@ -186,52 +247,45 @@ INLINE void sweep(int h, int w, int sweeps, int shared, Room *r)
 {
     size_t plane = (size_t)h * w, padded = (size_t)(h + 4) * (w + 4);
     int wide = w + 4;
-    for (int y = 0; y < h; y++) {
-        In u = r->v + (size_t)y * w, v = u + plane, s = r->share + (size_t)y * w;
-        Out a = r->shared[0] + (size_t)(y + 2) * wide + 2, b = a + padded;
-        for (int x = 0; x < w; x++)
-            a[x] = u[x] * (shared ? s[x] : 1.0f);
-        for (int x = 0; x < w; x++)
-            b[x] = v[x] * (shared ? s[x] : 1.0f);
-    }
+    for (int y = 0; y < h; y++)
+        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);) {
+            In u = r->v + (size_t)y * w + s.from;
+            share_row(u, u + plane, (size_t)(y + 2) * wide + 2 + s.from, padded, s.to - s.from, shared, r, r->shared[0]);
+        }
     for (int k = 0; k < sweeps; k++) {
         float *from = r->shared[k % 2], *to = r->shared[(k + 1) % 2];
         repeat_border(from, h, w, 2);
         repeat_border(from + padded, h, w, 2);
-        for (int y = 0; y < h; y++) {
-            size_t at = (size_t)y * w;
-            Out near = r->row[1], far = r->row[2], u = k + 1 < sweeps ? r->row[3] : r->u + at;
-            Out v = k + 1 < sweeps ? r->row[4] : r->u + at + plane;
-            In rx = r->rest + at, ry = rx + plane, dx = r->diagonal + at, dy = dx + plane, cross = r->cross + at;
-            sum_row(from, y, w, 2, r->row[0], near);
-            sum_row(from + padded, y, w, 2, r->row[0], far);
+        for (int y = 0; y < h; y++)
+            for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);) {
+                size_t at = (size_t)y * w + s.from, corner = (size_t)y * wide + s.from;
+                int last = k + 1 == sweeps, count = s.to - s.from;
+                Out near = r->row[1], far = r->row[2], u = last ? r->u + at : r->row[3];
+                Out v = last ? r->u + at + plane : r->row[4];
+                In rx = r->rest + at, ry = rx + plane, dx = r->diagonal + at, dy = dx + plane, cross = r->cross + at;
+                sum_row(from + corner, wide, count, 2, r->row[0], near);
+                sum_row(from + padded + corner, wide, count, 2, r->row[0], far);
 #pragma GCC ivdep
-            for (int x = 0; x < w; x++) {
-                u[x] = rx[x] + dx[x] * near[x] + cross[x] * far[x];
-                v[x] = ry[x] + dy[x] * far[x] + cross[x] * near[x];
-            }
-            if (k + 1 < sweeps) {
-                In s = r->share + at;
-                Out a = to + (size_t)(y + 2) * wide + 2, b = a + padded;
-#pragma GCC ivdep
-                for (int x = 0; x < w; x++) {
-                    a[x] = u[x] * (shared ? s[x] : 1.0f);
-                    b[x] = v[x] * (shared ? s[x] : 1.0f);
+                for (int x = 0; x < count; x++) {
+                    u[x] = rx[x] + dx[x] * near[x] + cross[x] * far[x];
+                    v[x] = ry[x] + dy[x] * far[x] + cross[x] * near[x];
                 }
+                if (!last)
+                    share_row(u, v, corner + 2 * wide + 2, padded, count, shared, r, to);
             }
-        }
     }
 }
 
-/* Both flows after the velocity has changed from v to u, by `limit` at most. */
-INLINE void move(In u, In v, size_t plane, float late, float limit, float *flow)
+/* Both flows (x or y) of `count` px after their velocity has changed by d, by `limit` at most; `largest` learns of it. */
+INLINE void move(In u, In v, int count, float late, float limit, float *flow, size_t plane, Out largest)
 {
     Out back = flow, on = flow + 2 * plane;
 #pragma GCC ivdep
-    for (size_t i = 0; i < 2 * plane; i++) {
-        float d = clamped(u[i] - v[i], -limit, limit);
-        back[i] -= late * d;
-        on[i] += (1.0f - late) * d;
+    for (int x = 0; x < count; x++) {
+        float d = clamped(u[x] - v[x], -limit, limit);
+        back[x] -= late * d;
+        on[x] += (1.0f - late) * d;
+        largest[x] = fmaxf(largest[x], fabsf(d));
     }
 }
 
@@ -270,87 +324,172 @@ INLINE void smooth_velocity(float *flow, int h, int w, float late, int times, Ro
         repeat_border(r->e, h, w, 1);
         medians(r->e, h, w, r, u);
     }
-    move(r->u, r->v, plane, late, FLT_MAX, flow);
+    for (size_t at = 0; at < 2 * plane; at += w)
+        move(r->u + at, r->v + at, w, late, FLT_MAX, flow + at, plane, r->row[0]);
+}
+
+/* The flows after a step. Blocks whose velocity it changed by `still` at most come to rest. How many still move. */
+INLINE int moved(float *flow, int h, int w, float late, const Alignment *how, Room *r)
+{
+    int columns = (w - 1) / COLUMNS + 1, count = 0;
+    size_t plane = (size_t)h * w, padded = (size_t)(h + 4) * (w + 4);
+    for (int top = 0; top < h; top += ROWS) {
+        unsigned char *moves = r->moves + (size_t)(top / ROWS) * columns;
+        int end = least(top + ROWS, h);
+        memset(r->row[0], 0, w * sizeof(float));
+        for (int y = top; y < end; y++)
+            for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);)
+                for (int c = 0; c < 2; c++) {
+                    size_t at = c * plane + (size_t)y * w + s.from;
+                    In u = r->u + at, v = r->v + at;
+                    move(u, v, s.to - s.from, late, how->most, flow + at, plane, r->row[0] + s.from);
+                }
+        for (int k = 0; k < columns; k++) {
+            int from = k * COLUMNS, width = least(COLUMNS, w - from);
+            float largest = 0.0f;
+            if (!moves[k])
+                continue;
+            for (int x = from; x < from + width; x++)
+                largest = fmaxf(largest, r->row[0][x]);
+            moves[k] = largest > how->still;
+            count += moves[k];
+            for (int y = top; !moves[k] && y < end; y++) { /* from now on its neighbours see what it is now */
+                In f = flow + (size_t)y * w + from;
+                Out u = r->row[1], v = r->row[2];
+                for (int x = 0; x < width; x++)
+                    u[x] = f[2 * plane + x] - f[x];
+                for (int x = 0; x < width; x++)
+                    v[x] = f[3 * plane + x] - f[plane + x];
+                for (int c = 0; c < 2; c++)
+                    share_row(u, v, (size_t)(y + 2) * (w + 4) + 2 + from, padded, width, how->doubt > 0, r, r->shared[c]);
+            }
+        }
+    }
+    return count;
 }
 
 /* Align the flow (4, h, w; px) in place on the brightness (h, w) of both frames. 0, or 1 without memory. */
 KERNEL int vfi_align(In y0, In y1, int h, int w, float late, float *flow, const Alignment *how)
 {
     Room r;
-    size_t plane = (size_t)h * w;
     char *memory = malloc(room(&r, NULL, h, w) + 64);
     if (!memory)
         return 1;
     room(&r, memory + (64 - (uintptr_t)memory % 64) % 64, h, w);
-    int shared = how->doubt > 0;
-    for (int k = 0; k < how->steps; k++) {
-        compare(y0, y1, flow, h, w, late, &r, r.e, r.mean);
+    memset(r.moves, 1, (size_t)(h / ROWS + 1) * (w / COLUMNS + 1));
+    int shared = how->doubt > 0, moving = 1;
+    for (int k = 0; k < how->steps && moving; k++) {
+        compare(y0, y1, (Flows){flow, w, (size_t)h * w}, h, w, late, 0, &r, r.e, r.mean);
         if (shared)
             shares(r.e, h, w, how->doubt, &r);
         solve(flow, h, w, how, &r);
         sweep(h, w, how->sweeps, shared, &r);
-        move(r.u, r.v, plane, late, how->most, flow);
+        moving = moved(flow, h, w, late, how, &r);
     }
     smooth_velocity(flow, h, w, late, how->medians, &r);
     free(memory);
     return 0;
 }
 
-/* How much the warped frames and their gradients differ, summed over 5 x 5 px. */
-INLINE void apart(In y0, In y1, In flow, int h, int w, Room *r, Out out)
+/* How much the warped frames and their gradients differ in what moves, summed over 5 x 5 px. Without a flow: as they are. */
+INLINE void apart(In y0, In y1, Flows flow, int h, int w, Room *r, Out out)
 {
     int wide = w + 2;
-    if (flow)
-        compare(y0, y1, flow, h, w, 0.0f, r, r->e, NULL);
+    if (flow.first)
+        compare(y0, y1, flow, h, w, 0.0f, 3, r, r->e, NULL);
     else {
         for (int y = 0; y < h; y++)
-            for (int x = 0; x < w; x++)
-                r->e[(size_t)(y + 1) * wide + x + 1] = y0[(size_t)y * w + x] - y1[(size_t)y * w + x];
+            for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 3);) {
+                In a = y0 + (size_t)y * w + s.from, b = y1 + (size_t)y * w + s.from;
+                Out e = r->e + (size_t)(y + 1) * wide + 1 + s.from;
+                for (int x = 0; x < s.to - s.from; x++)
+                    e[x] = a[x] - b[x];
+            }
         repeat_border(r->e, h, w, 1);
     }
-    for (int y = 0; y < h; y++) {
-        In e = r->e + (size_t)(y + 1) * wide + 1;
-        Out p = r->padded + (size_t)(y + 2) * (w + 4) + 2;
-        for (int x = 0; x < w; x++)
-            p[x] = fabsf(e[x]) + 0.5f * (fabsf(e[x + 1] - e[x - 1]) + fabsf(e[x + wide] - e[x - wide]));
-    }
-    repeat_border(r->padded, h, w, 2);
     for (int y = 0; y < h; y++)
-        sum_row(r->padded, y, w, 2, r->row[0], out + (size_t)y * w);
+        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 2);) {
+            In e = r->e + (size_t)(y + 1) * wide + 1 + s.from;
+            Out p = r->apart + (size_t)(y + 2) * (w + 4) + 2 + s.from;
+            for (int x = 0; x < s.to - s.from; x++)
+                p[x] = fabsf(e[x]) + 0.5f * (fabsf(e[x + 1] - e[x - 1]) + fabsf(e[x + wide] - e[x - wide]));
+        }
+    repeat_border(r->apart, h, w, 2);
+    for (int y = 0; y < h; y++)
+        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);)
+            sum_row(r->apart + (size_t)y * (w + 4) + s.from, w + 4, s.to - s.from, 2, r->row[0], out + (size_t)y * w + s.from);
+}
+
+/* By how much (px, of x or y) `count` px of two flows are apart; of one and none if `there` is NULL. */
+INLINE void changes(In here, const float *there, size_t plane, int count, Out out)
+{
+    memset(out, 0, count * sizeof(float));
+    for (int c = 0; c < 4; c++) {
+        In a = here + c * plane;
+        const float *b = there + c * plane;
+        for (int x = 0; x < count; x++)
+            out[x] = fmaxf(out[x], fabsf(there ? a[x] - b[x] : a[x]));
+    }
 }
 
 /* The flow (4, h, w) with those of the pixels `reach` px away tried as well, and with `rest` no motion, in place. Another
-   flow has to leave less than `share` of the difference. 0, or 1 without memory. */
-KERNEL int vfi_propagate(In y0, In y1, int h, int w, float *flow, int reach, int rest, float share)
+   flow has to be more than `nearest` px away, and to leave less than `share` of the difference. 0, or 1 without memory. */
+KERNEL int vfi_propagate(In y0, In y1, int h, int w, float *flow, int reach, int rest, float share, float nearest)
 {
     static const int places[4][2] = {{0, 1}, {0, -1}, {1, 0}, {-1, 0}};
     Room r;
-    size_t plane = (size_t)h * w, rooms = room(&r, NULL, h, w);
-    char *memory = malloc(rooms + 64 + 8 * plane * sizeof(float));
+    size_t plane = (size_t)h * w, wide = w + 2 * reach, padded = (h + 2 * reach) * wide, rooms = room(&r, NULL, h, w);
+    size_t columns = (w - 1) / COLUMNS + 1, blocks = (h / ROWS + 1) * columns;
+    char *memory = malloc(64 + rooms + 4 * padded * sizeof(float) + 6 * blocks);
     if (!memory)
         return 1;
     char *aligned = memory + (64 - (uintptr_t)memory % 64) % 64;
     room(&r, aligned, h, w);
-    float *before = (float *)(aligned + rooms), *other = before + 4 * plane, *left = r.share, *now = r.total;
-    memcpy(before, flow, 4 * plane * sizeof(float));
-    apart(y0, y1, before, h, w, &r, left);
-    for (int k = 0; k < 4 + !!rest; k++) {
-        if (k < 4)
-            for (int i = 0; i < 4 * h; i++) {
-                int y = least(most(i % h + reach * places[k][0], 0), h - 1), dx = reach * places[k][1];
-                In from = before + ((size_t)(i / h) * h + y) * w;
-                Out to = other + (size_t)i * w;
-                for (int x = 0; x < w; x++)
-                    to[x] = from[least(most(x + dx, 0), w - 1)];
+    float *before = (float *)(aligned + rooms), *first = before + reach * wide + reach, *left = r.rest, *now = r.total;
+    unsigned char *any = (unsigned char *)(before + 4 * padded), *tried = any + blocks;
+    const float *others[5] = {NULL};
+    for (int c = 0; c < 4; c++) {
+        for (int y = 0; y < h; y++)
+            memcpy(first + c * padded + y * wide, flow + c * plane + (size_t)y * w, w * sizeof(float));
+        repeat_border(before + c * padded, h, w, reach);
+        others[c] = first + reach * (places[c][0] * (ptrdiff_t)wide + places[c][1]);
+    }
+    memset(any, 0, 6 * blocks);
+    int tries = rest ? 5 : 4;
+    for (int k = 0; k < tries; k++)
+        for (int y = 0; y < h; y++) {
+            size_t row = y / ROWS * columns;
+            changes(first + y * wide, others[k] ? others[k] + y * wide : NULL, padded, w, r.row[0]);
+            for (int block = 0; block < (int)columns; block++) {
+                float largest = 0.0f;
+                for (int x = block * COLUMNS; x < least((block + 1) * COLUMNS, w); x++)
+                    largest = fmaxf(largest, r.row[0][x]);
+                tried[k * blocks + row + block] |= largest > nearest;
+                any[row + block] |= largest > nearest;
             }
-        else
-            memset(other, 0, 4 * plane * sizeof(float));
-        apart(y0, y1, k < 4 ? other : NULL, h, w, &r, now);
-        for (size_t i = 0; i < plane; i++)
-            if (now[i] < share * left[i]) {
-                left[i] = now[i];
-                for (int c = 0; c < 4; c++)
-                    flow[c * plane + i] = other[c * plane + i];
+        }
+    r.moves = any;
+    apart(y0, y1, (Flows){first, wide, padded}, h, w, &r, left);
+    for (int k = 0; k < tries; k++) {
+        r.moves = tried + k * blocks;
+        apart(y0, y1, (Flows){others[k], wide, padded}, h, w, &r, now);
+        for (int y = 0; y < h; y++)
+            for (Run s = {0, 0}; next(&s, r.moves, h, w, y, 0);) {
+                size_t at = (size_t)y * w + s.from, from = y * wide + s.from;
+                int count = s.to - s.from;
+                Out change = r.row[0], best = left + at, better = r.row[1];
+                In new = now + at;
+                changes(first + from, others[k] ? others[k] + from : NULL, padded, count, change);
+                for (int x = 0; x < count; x++)
+                    better[x] = change[x] > nearest && new[x] < share * best[x] ? 1.0f : 0.0f;
+                for (int x = 0; x < count; x++)
+                    best[x] = better[x] > 0.0f ? new[x] : best[x];
+                for (int c = 0; c < 4; c++) {
+                    const float *other = others[k] ? others[k] + c * padded + from : NULL;
+                    Out own = flow + c * plane + at;
+                    for (int x = 0; x < count; x++)
+                        own[x] = better[x] > 0.0f ? (other ? other[x] : 0.0f) : own[x];
+                }
             }
     }
     free(memory);
@@ -369,7 +508,7 @@ KERNEL int vfi_warp(In image, int planes, int h, int w, In flow, const float *un
     for (int k = 0; k < planes; k++)
         for (int y = 0; y < h; y++) {
             In f = flow + (size_t)y * w;
-            warp_row(image + k * plane, h, w, y, f, f + plane, unit, w, at, out + k * plane + (size_t)y * w);
+            warp_row(image + k * plane, h, w, 0, y, f, f + plane, unit, w, at, out + k * plane + (size_t)y * w);
         }
     free(memory);
     return 0;
@@ -387,7 +526,7 @@ KERNEL int vfi_sums(In image, int planes, int h, int w, int n, Out out)
             memcpy(padded + (size_t)(y + n) * wide + n, image + ((size_t)k * h + y) * w, w * sizeof(float));
         repeat_border(padded, h, w, n);
         for (int y = 0; y < h; y++)
-            sum_row(padded, y, w, n, column, out + ((size_t)k * h + y) * w);
+            sum_row(padded + (size_t)y * wide, wide, w, n, column, out + ((size_t)k * h + y) * w);
     }
     free(padded);
     return 0;
@@ -413,12 +552,12 @@ KERNEL int vfi_beyond(In here, In there, In step, In flow, int h, int w, float s
             for (int x = 0; x < w; x++)
                 row[k][x] = to[k * plane + x] + 0.5f * sign * span * (f[(2 + k) * plane + x] - f[k * plane + x]);
         for (int k = 0; k < 2; k++)
-            warp_row(step + k * plane, h, w, y, row[0], row[1], one, w, at, row[2 + k]);
+            warp_row(step + k * plane, h, w, 0, y, row[0], row[1], one, w, at, row[2 + k]);
         for (int k = 0; k < 2; k++)
             for (int x = 0; x < w; x++)
                 row[2 + k][x] = to[k * plane + x] + sign * row[2 + k][x];
-        warp_row(here, h, w, y, to, to + plane, one, w, at, row[4]);
-        warp_row(there, h, w, y, row[2], row[3], one, w, at, row[5]);
+        warp_row(here, h, w, 0, y, to, to + plane, one, w, at, row[4]);
+        warp_row(there, h, w, 0, y, row[2], row[3], one, w, at, row[5]);
         for (int x = 0; x < w; x++)
             out[(size_t)y * w + x] = row[4][x] - row[5][x];
     }

@@ -290,7 +290,39 @@ KERNEL int vfi_apart(In a, const float *b, int h, int w, Out out)
     }
     repeat_border(padded, rows, columns, 2);
     for (int y = 0; y < rows; y++)
-        sum_row(padded, y, columns, 2, padded + (size_t)(rows + 4) * wide, out + (size_t)y * columns);
+        sum_row(padded + (size_t)y * wide, wide, columns, 2, padded + (size_t)(rows + 4) * wide, out + (size_t)y * columns);
     free(padded);
+    return 0;
+}
+
+/* `planes` planes of h x w, one after the other, at twice the size: bilinear, edges aligned. 0, or 1 without memory. */
+KERNEL int vfi_enlarge(In image, int planes, int h, int w, Out out)
+{
+    float *narrow = malloc((w + 1) * sizeof(float));
+    if (!narrow)
+        return 1;
+    for (int k = 0; k < planes; k++)
+        for (int y = 0; y < 2 * h; y++)
+            row_of(image + (size_t)k * h * w, h, w, w, y, 2, 2 * w, narrow, out + ((size_t)k * 2 * h + y) * 2 * w);
+    free(narrow);
+    return 0;
+}
+
+/* The mean of `channels` planes of h x w (even), one after the other, and of every 2 x 2 px of it. */
+KERNEL int vfi_halve(In image, int channels, int h, int w, Out out)
+{
+    size_t plane = (size_t)h * w;
+    float share = 0.25f / (float)channels;
+    for (int y = 0; y < h; y += 2) {
+        Out o = out + (size_t)(y / 2) * (w / 2);
+        memset(o, 0, w / 2 * sizeof(float));
+        for (int c = 0; c < channels; c++) {
+            In a = image + c * plane + (size_t)y * w, b = a + w;
+            for (int x = 0; x < w / 2; x++)
+                o[x] += (a[2 * x] + a[2 * x + 1]) + (b[2 * x] + b[2 * x + 1]);
+        }
+        for (int x = 0; x < w / 2; x++)
+            o[x] *= share;
+    }
     return 0;
 }

@@ -42,20 +42,20 @@ INLINE void repeat_border(float *plane, int h, int w, int n)
     }
 }
 
-/* Sums over squares of 2n + 1 px (n is 1 or 2) of a plane that is padded by n, for one row; `column` has w + 2n. */
-INLINE void sum_row(In plane, int y, int w, int n, Out column, Out out)
+/* Sums over squares of 2n + 1 px (n is 1 or 2) for `count` px of a row, in a plane with rows `wide` apart: `corner` is n px
+   left of and above the first. `column` has count + 2n. */
+INLINE void sum_row(In corner, int wide, int count, int n, Out column, Out out)
 {
-    int wide = w + 2 * n;
-    In row = plane + (size_t)y * wide;
+    In a = corner, b = a + wide, c = b + wide, d = c + wide, e = d + wide;
     if (n == 1) {
-        for (int x = 0; x < wide; x++)
-            column[x] = row[x] + row[x + wide] + row[x + 2 * wide];
-        for (int x = 0; x < w; x++)
+        for (int x = 0; x < count + 2; x++)
+            column[x] = a[x] + b[x] + c[x];
+        for (int x = 0; x < count; x++)
             out[x] = column[x] + column[x + 1] + column[x + 2];
     } else {
-        for (int x = 0; x < wide; x++)
-            column[x] = row[x] + row[x + wide] + row[x + 2 * wide] + row[x + 3 * wide] + row[x + 4 * wide];
-        for (int x = 0; x < w; x++)
+        for (int x = 0; x < count + 4; x++)
+            column[x] = a[x] + b[x] + c[x] + d[x] + e[x];
+        for (int x = 0; x < count; x++)
             out[x] = column[x] + column[x + 1] + column[x + 2] + column[x + 3] + column[x + 4];
     }
 }
@@ -80,10 +80,10 @@ typedef struct {
     float *ax, *ay;
 } Places;
 
-/* Row y of a plane of h x w, warped bilinearly by a row of flow times `unit`. */
-INLINE void warp_row(In plane, int h, int w, int y, In fx, In fy, const float *unit, int n, Places at, Out out)
+/* n px from (x, y) on of a plane of h x w, warped bilinearly by their flow times `unit`. */
+INLINE void warp_row(In plane, int h, int w, int x0, int y, In fx, In fy, const float *unit, int n, Places at, Out out)
 {
-    place(fx, unit[0], 0.0f, 1.0f, w, n, at.x, at.ax);
+    place(fx, unit[0], (float)x0, 1.0f, w, n, at.x, at.ax);
     place(fy, unit[1], (float)y, 0.0f, h, n, at.y, at.ay);
     int right = w > 1, below = h > 1 ? w : 0;
     for (int x = 0; x < n; x++)

@@ -55,16 +55,25 @@ class Blend(nn.Module):
             between = self._conv(block.first[0], x, wanted.pop())  # type: ignore[index]
             x = self._conv(block.second, between, wanted.pop(), add=x)
         x = self._conv(self.join[0], x, wanted.pop())
-        return self._conv(self.head, x, wanted.pop(), slope=1.0)[:, : 4 * SHARES]
+        return self._conv(self.head, x, wanted.pop(), slope=1.0, zeros=True)[:, : 4 * SHARES]
 
-    def _conv(self, layer: Any, x: Tensor, where: Tensor, *, add: Tensor | None = None, slope: float = SLOPE) -> Tensor:
+    def _conv(
+        self,
+        layer: Any,
+        x: Tensor,
+        where: Tensor,
+        *,
+        add: Tensor | None = None,
+        slope: float = SLOPE,
+        zeros: bool = False,
+    ) -> Tensor:
         weight, bias = layer.weight, layer.bias
         version = 0 if weight.is_inference() else weight._version
         known, packed = self._packed.get(layer, (-1, None))
         if packed is None or known != version:
             packed = kernels.packed(weight, bias)
             self._packed[layer] = version, packed
-        return kernels.conv(x, *packed, where=where, add=add, slope=slope)
+        return kernels.conv(x, *packed, where=where, add=add, slope=slope, zeros=zeros)
 
 
 def seen(warped: Tensor, beyond: Tensor, t: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from interp_cli import kernels
 from interp_cli.model.align import Alignment
 from interp_cli.model.blend import Blend
 from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, halved, resize
@@ -196,10 +197,9 @@ class IFNet(nn.Module):
 
     def encode(self, I: Tensor) -> Features:
         """Features of N frames (N, 3, H, W): brightness from 1/2 down, scales from 1/4 down, and detail to refine."""
-        red, green, blue = I.float().chunk(3, 1)
-        brightness = [halved((red + green + blue) / 3)]
+        brightness = [_halved_brightness(I.float())]
         for _ in self.alignments[1:]:
-            brightness.append(halved(brightness[-1]))
+            brightness.append(_halved_brightness(brightness[-1]))
         I = I.contiguous(memory_format=torch.channels_last) if self.encoder else I
         x, scales = I, []
         for level in self.encoder:
@@ -289,6 +289,13 @@ def compose(I0: Tensor, I1: Tensor, s: Synthesis, sampling: str = "bilinear") ->
     s = s.enlarged()
     I_t = torch.lerp(warp(I1, s.F_t1, sampling), warp(I0, s.F_t0, sampling), s.M)
     return I_t if s.R is None else I_t + s.R
+
+
+def _halved_brightness(I: Tensor) -> Tensor:
+    """The mean of all colours of `I` (N, C, H, W) at half the size."""
+    if kernels.usable(I):
+        return kernels.halve(I)
+    return halved(I.mean(1, keepdim=True) if I.shape[1] > 1 else I)
 
 
 def placed(module: Module, device: torch.device | str) -> Module:

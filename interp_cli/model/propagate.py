@@ -13,6 +13,7 @@ from interp_cli import kernels
 from interp_cli.model.warp import warp
 
 FAR, NEAR = 4, 2  # px: whose flows are tried before an alignment, and after it
+DIFFERENT = 0.25  # px: along some axis another flow has to be so far from a pixel's own to be tried
 BETTER = 0.9  # another flow has to leave less than this share of the difference
 _PATCH = 2  # px to either side on which flows are compared
 
@@ -23,7 +24,7 @@ def propagated(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool =
     `rest` tries no motion too. Judged by how much the warped frames (N, 1, H, W) and their gradients differ.
     """
     if kernels.usable(y0, y1, flow):
-        return kernels.propagate(y0, y1, flow, reach=reach, rest=rest, share=BETTER)
+        return kernels.propagate(y0, y1, flow, reach=reach, rest=rest, share=BETTER, nearest=DIFFERENT)
     height, width = flow.shape[-2:]
     padded = F.pad(flow, (reach, reach, reach, reach), mode="replicate")
     places = [(reach, 2 * reach), (reach, 0), (2 * reach, reach), (0, reach)]  # rows and columns of the padded flow
@@ -31,7 +32,8 @@ def propagated(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool =
     best, least = flow, _apart(y0, y1, flow)
     for other in [*others, torch.zeros_like(flow)] if rest else others:
         apart = _apart(y0, y1, other)
-        better = apart < BETTER * least
+        different = (other - flow).abs().amax(1, keepdim=True) > DIFFERENT
+        better = different & (apart < BETTER * least)
         best, least = torch.where(better, other, best), torch.where(better, apart, least)
     return best
 
