@@ -24,6 +24,7 @@ from interp_cli.model.network import MOTION_PITCH, Network, Synthesis
 from interp_cli.model.warp import warp
 
 _PITCH = 2  # px of the network's input: where frames are compared with those beyond them
+_HALF = (2, 2)  # px
 
 
 def blended(
@@ -32,15 +33,17 @@ def blended(
     """`made` of `pairs` at times t (N,) with the mask and the residual that `network` finds.
 
     `apart` is how much the warped frames differ, as `compose` says; `s` and `scale` are those of `compose`. Both are
-    judged by the first plane. All colours of RGB get the same residual.
+    judged by the first plane. All colours of RGB get the same residual. `made` is not to be used any more.
     """
-    far = regrid(torch.cat([_beyond(pair, _nth(s, n)) for n, pair in enumerate(pairs)]), (scale * _PITCH,) * 2, (2, 2))
+    far = regrid(torch.cat([_beyond(pair, _nth(s, n)) for n, pair in enumerate(pairs)]), (scale * _PITCH,) * 2, _HALF)
     first, differs = made.full[:, :1], apart.full[:, :1]
-    height, width = made.size
-    peak, M = made.format.peak, s.M
+    (height, width), several = made.size, made.full.shape[1] > 1
+    peak, M, R, pitch = made.format.peak, s.M, None, FULL
     if len(made) == 1 and M.numel() == 1 and kernels.usable(first, differs, far):
         x = kernels.blend_seen(first, differs, far, float(M), float(t), peak=peak, closer=CLOSER, channels=SEEN)
-        new, change = kernels.blend(first, differs, network.blend(x), float(M))
+        new = first.clone() if several else first
+        pitch = FULL if several or max(made.chroma_pitch) > max(_HALF) else made.chroma_pitch
+        change = kernels.blend(new, differs, network.blend(x), float(M), pitch)
         R = new - first - change * differs if made.format.family is Family.RGB else None
     else:
         M = regrid(M, (scale, scale), FULL)[..., :height, :width] if M.shape[-1] > 1 else M
@@ -50,14 +53,14 @@ def blended(
         change, R = mask - M, R * peak
         new = first + change * differs + R
     full = new
-    if made.full.shape[1] > 1:
+    if several:
         full = torch.addcmul(made.full, change, apart.full)
         if R is not None and made.format.family is Family.RGB:
             full[:, :3] += R
         full[:, :1] = new
     if made.chroma is None or apart.chroma is None:
         return Frames(full, None, made.format)
-    small = regrid(change, FULL, made.chroma_pitch)
+    small = regrid(change, pitch, made.chroma_pitch)
     return Frames(full, torch.addcmul(made.chroma, small, apart.chroma), made.format)
 
 

@@ -112,16 +112,28 @@ def _rethought(
     made: Frames, own: Tensor, ends: _Ends, motion: tuple[float, float], *, t: float, least: float
 ) -> Frames:
     rest, full, chroma = ends.apart((0.0, 0.0), t), made.full, made.chroma
-    moved = rest if motion == (0.0, 0.0) else ends.apart(motion, t)
-    weight = ((own - GAIN * torch.minimum(rest, moved) - least) / least).clamp_(0, 1)
-    weight = weight * (ends.texture() >= TEXTURE / LEAST * least)
-    for v, weights in (((0.0, 0.0), weight * (rest <= moved)), (motion, weight * (moved < rest))):
-        if not bool(weights.any()):
+    moved = None if motion == (0.0, 0.0) else ends.apart(motion, t)
+    for v, weights in zip(((0.0, 0.0), motion), _weights(own, rest, moved, ends, least), strict=True):
+        if weights is None:
             continue
         full = ends.shown(full, _enlarged(weights, FULL, full), v, t, chroma=False)
         if chroma is not None:
             chroma = ends.shown(chroma, _enlarged(weights, made.chroma_pitch, chroma), v, t, chroma=True)
     return Frames(full, chroma, made.format)
+
+
+def _weights(
+    own: Tensor, rest: Tensor, moved: Tensor | None, ends: _Ends, least: float
+) -> tuple[Tensor | None, Tensor | None]:
+    """How much is to be shown of the frame of no motion, and of that of most of the frame; None: nothing of it."""
+    texture = TEXTURE / LEAST * least
+    if kernels.usable(own, rest):
+        return kernels.doubt(own, rest, moved, ends.small[0], (GAIN, least, texture))
+    moved = rest if moved is None else moved
+    weight = ((own - GAIN * torch.minimum(rest, moved) - least) / least).clamp_(0, 1)
+    weight = weight * (ends.texture() >= texture)
+    at_rest, along = weight * (rest <= moved), weight * (moved < rest)
+    return at_rest if bool(at_rest.any()) else None, along if bool(along.any()) else None
 
 
 def _most_of(motion: Tensor, scale: int, pitch: int) -> tuple[float, float]:

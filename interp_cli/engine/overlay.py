@@ -16,6 +16,7 @@ bounded window, so a pair has the same overlays in any run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -37,6 +38,7 @@ _CONTRAST: Final = 60
 _MOVES: Final = 16
 _SHARE: Final = 51  # a fifth of 255
 _AROUND: Final = 25  # px, a square's side
+_LEAST_MOVING: Final = math.ceil((_SHARE - 0.5) / 255 * _AROUND**2)  # px of them, which is what rounds to that share
 _GROWS: Final = 9  # px, a square's side
 
 
@@ -95,6 +97,15 @@ class Overlays:
 def _mask(older: Sequence[Luma], newer: Sequence[Luma], pair: Sequence[Luma]) -> Mask | None:
     if min(len(older), len(newer), len(pair)) < 2:
         return None
+    from interp_cli import kernels  # which imports torch
+
+    if kernels.available():
+        limits = {"contrast": _CONTRAST, "moves": _MOVES, "share": _LEAST_MOVING}
+        return kernels.overlay((older, newer, pair), _MOST_CHANGE, **limits)
+    return _mask_by_opencv(older, newer, pair)
+
+
+def _mask_by_opencv(older: Sequence[Luma], newer: Sequence[Luma], pair: Sequence[Luma]) -> Mask | None:
     ends = [_lowest_and_highest(lumas) for lumas in (older, newer, pair)]
     low, high = _lowest_and_highest([luma for both in ends for luma in both])
     around = np.ones((5, 5), np.uint8)

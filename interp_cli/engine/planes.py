@@ -292,27 +292,16 @@ def compose(
     rows = _code(frames0.format, color, frames0.size[0]).rows
     both = torch.cat((s.F_t0, s.F_t1), 1).float()
     maps = _Maps(both, s.M.float(), s.R, scale=scale, pitch=s.pitch, peak=frames0.format.peak)
-    chroma, differs, wanted = None, list[Tensor](), apart is not None
-    a, b = fine or (frames0.full, frames1.full)
-    if frames0.chroma is not None and frames1.chroma is not None:
-        full = _compose_planes(
-            a, b, maps, rows[:1], FULL, sampling, finer=2 if fine else 1, apart=differs if wanted else None
-        )
-        chroma = _compose_planes(
-            frames0.chroma,
-            frames1.chroma,
-            maps,
-            rows[1:],
-            frames0.chroma_pitch,
-            "bilinear",
-            apart=differs if wanted else None,
-        )
+    own = frames0.full, frames1.full
+    if frames0.chroma is None or frames1.chroma is None:
+        full, full_apart = _compose_planes(own, maps, rows, FULL, sampling, fine=fine, difference=apart is not None)
+        chroma = chroma_apart = None
     else:
-        full = _compose_planes(
-            a, b, maps, rows, FULL, sampling, finer=2 if fine else 1, apart=differs if wanted else None
-        )
-    if apart is not None:
-        apart.append(Apart(differs[0], differs[1] if len(differs) > 1 else None))
+        full, full_apart = _compose_planes(own, maps, rows[:1], FULL, sampling, fine=fine, difference=apart is not None)
+        own, pitch = (frames0.chroma, frames1.chroma), frames0.chroma_pitch
+        chroma, chroma_apart = _compose_planes(own, maps, rows[1:], pitch, "bilinear", difference=apart is not None)
+    if apart is not None and full_apart is not None:
+        apart.append(Apart(full_apart, chroma_apart))
     return Frames(full, chroma, frames0.format)
 
 
@@ -337,37 +326,33 @@ class _Maps:
 
 
 def _compose_planes(
-    a: Tensor,
-    b: Tensor,
+    frames: tuple[Tensor, Tensor],
     maps: _Maps,
     rows: Sequence[tuple[float, float, float]],
     pitch: Pitch,
     sampling: str,
     *,
-    finer: int = 1,
-    apart: list[Tensor] | None = None,
-) -> Tensor:
-    """Planes with samples `pitch` apart. `a` and `b` have `finer` samples for each of the result's in either direction.
+    fine: tuple[Tensor, Tensor] | None = None,
+    difference: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Planes with samples `pitch` apart from those of both `frames`, or from `fine`, and the difference of both warped.
 
     `rows` are the weights of the residual's R, G and B in each plane.
     """
-    h, w = a.shape[-2] // finer, a.shape[-1] // finer
+    (h, w), (a, b), finer = frames[0].shape[-2:], fine or frames, 2 if fine else 1
     unit, M = (maps.scale / pitch[1], maps.scale / pitch[0]), maps.at(maps.M, pitch)[..., :h, :w]
     if len(a) == 1 and kernels.usable(maps.flow, M):
         coarse = 2 if min(maps.scale * maps.pitch // side for side in pitch) >= 2 else 1
         flow = maps.flow_at((coarse * pitch[0], coarse * pitch[1]))
-        cubic, difference = sampling == "bicubic", apart is not None
-        out, differs = kernels.compose(
+        cubic = sampling == "bicubic"
+        out, apart = kernels.compose(
             a, b, flow, M, size=(h, w), pitch=coarse, unit=unit, cubic=cubic, peak=maps.peak, difference=difference
         )
-        if apart is not None and differs is not None:
-            apart.append(differs)
     else:
         flow = maps.flow_at(pitch)[..., :h, :w]
         out = warp(b, flow[:, 2:], sampling, unit, finer)
         early = warp(a, flow[:, :2], sampling, unit, finer)
-        if apart is not None:
-            apart.append(early - out)
+        apart = early - out if difference else None
         out.lerp_(early, M)
     if maps.R is not None:
         R = maps.at(maps.R.float(), pitch)[..., :h, :w]
@@ -375,4 +360,4 @@ def _compose_planes(
             for k, weight in enumerate(row):
                 if weight:
                     out[:, plane].add_(R[:, k], alpha=weight)
-    return out
+    return out, apart

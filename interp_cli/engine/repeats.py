@@ -62,7 +62,7 @@ def difference(a: Cells, b: Cells) -> float:
 def _largest(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     squares = np.square(a - b).ravel()
     count = max(1, squares.size // _SHARE)
-    return float(np.partition(squares, squares.size - count)[-count:].mean())
+    return float(np.sort(squares)[-count:].mean())  # by vector instructions, unlike np.partition
 
 
 class RepeatDetector:

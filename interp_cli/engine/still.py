@@ -18,6 +18,7 @@ from interp_cli.model.network import Synthesis
 BLOCK = 4  # px
 MOST_DIFFERENCE = 1.5  # code values of 8 bits: equal but for one step of rounding
 MOST_FLOW = 0.5  # px
+_HALF = (2, 2)  # px
 
 
 def same(a: Planes, b: Planes) -> bool:
@@ -30,13 +31,22 @@ def hold_still(made: Frames, frames0: Frames, frames1: Frames, s: Synthesis, *, 
 
     A block of 4 x 4 px is still when it and its eight neighbours differ by at most 1.5 code values (of 8 bits) in every
     plane, and their flow is under half a pixel. Weights fall off linearly over one block at the border of still areas.
-    `t` is (N,). `made` comes back unchanged (the same object) where there is no such block.
+    `t` is (N,). `made` comes back unchanged (the same object) where there is no such block; else it is not to be used
+    any more.
     """
-    moves = _differs(frames0, frames1) | _flows(s, scale, frames0.size)
-    still = 1 - F.max_pool2d(moves.float(), 3, 1, 1)
+    still = _still(frames0, frames1, s, scale)
     if not bool(still.any()):
         return made
-    late = (t > 0.5).view(-1, 1, 1, 1).to(made.full.device)
+    late = t > 0.5
+    if kernels.usable(made.full) and max(made.chroma_pitch) <= max(_HALF):
+        still = regrid(still, (BLOCK, BLOCK), _HALF)
+        for n, frames in enumerate(frames1 if after else frames0 for after in late.tolist()):
+            kernels.hold(made.full[n], frames.full[n], still[n, 0], pitch=_HALF[0])
+            if made.chroma is not None and frames.chroma is not None:
+                small = regrid(still[n : n + 1], _HALF, made.chroma_pitch)
+                kernels.hold(made.chroma[n], frames.chroma[n], small[0, 0], pitch=1)
+        return Frames(made.full, made.chroma, made.format)
+    late = late.view(-1, 1, 1, 1).to(made.full.device)
     full = _held(made.full, torch.where(late, frames1.full, frames0.full), still, FULL)
     if made.chroma is None or frames0.chroma is None or frames1.chroma is None:
         return Frames(full, None, made.format)
@@ -81,13 +91,20 @@ def _differs(a: Frames, b: Frames) -> Tensor:
     return out > limit
 
 
-def _flows(s: Synthesis, scale: int, size: tuple[int, int]) -> Tensor:
-    """Whether the flow at the corner of each block moves: it is smooth at this scale, and neighbours are looked at."""
+def _still(frames0: Frames, frames1: Frames, s: Synthesis, scale: int) -> Tensor:
+    """(N, 1, rows of blocks, columns of blocks): 1 where a block and its neighbours are still, else 0.
+
+    The flow is looked at in the corner of each block: it is smooth at this scale, and neighbours are looked at too.
+    """
+    differs = _differs(frames0, frames1)
     s = s if scale * s.pitch <= BLOCK else s.enlarged()
-    step = BLOCK // (scale * s.pitch)
-    corners = torch.cat((s.F_t0[..., ::step, ::step], s.F_t1[..., ::step, ::step]), 1)
-    moving = corners.abs().amax(1, keepdim=True) * scale > MOST_FLOW
-    return moving[..., : -(-size[0] // BLOCK), : -(-size[1] // BLOCK)]
+    step, most = BLOCK // (scale * s.pitch), MOST_FLOW / scale
+    flow = torch.cat((s.F_t0, s.F_t1), 1)
+    if kernels.usable(flow):
+        return kernels.still(differs, flow, step=step, most=most)
+    moves = flow[..., ::step, ::step].abs().amax(1, keepdim=True) > most
+    moves = differs | moves[..., : differs.shape[-2], : differs.shape[-1]]
+    return 1 - F.max_pool2d(moves.float(), 3, 1, 1)
 
 
 def _block_maxima(x: Tensor, pitch: tuple[int, int]) -> Tensor:

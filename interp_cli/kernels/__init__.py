@@ -13,15 +13,19 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from interp_cli.kernels.build import library, sources_digest
 
+Bytes = NDArray[np.uint8]
 _HERE = Path(__file__).parent
 _LANES = 8  # channels that vfi_conv computes together
 _REACH = 4  # samples on either side that vfi_double looks at
+_MORE = 3  # rows and columns of what is doubled, for borders that are repeated
 
 
 class _Alignment(ctypes.Structure):
@@ -127,6 +131,22 @@ def apart(a: Tensor, b: Tensor | None) -> Tensor:
     return out
 
 
+def doubt(
+    own: Tensor, rest: Tensor, moved: Tensor | None, left: Tensor, numbers: tuple[float, float, float]
+) -> tuple[Tensor | None, Tensor | None]:
+    """How much is to be shown of the frame of no motion, and of that of most of the frame; None: nothing of it.
+
+    All are (1, 1, h, w); `rest` and `moved` say how far the frames are apart with these motions, `own` as they are.
+    `left` is the frame before, `numbers` are the constants of engine/doubt.py.
+    """
+    own, rest, left = own.contiguous(), rest.contiguous(), left.contiguous()
+    moved = None if moved is None else moved.contiguous()
+    out, found = (torch.empty_like(own), torch.empty_like(own)), (ctypes.c_int * 2)()
+    _call("vfi_doubt", own, rest, moved, left, *_size(own), (ctypes.c_float * 3)(*numbers), *out, found)
+    at_rest, along = (weights if some else None for weights, some in zip(out, found, strict=True))
+    return at_rest, along
+
+
 def compose(
     a: Tensor,
     b: Tensor,
@@ -175,19 +195,21 @@ def blend_seen(
     return out.permute(0, 3, 1, 2)
 
 
-def blend(made: Tensor, apart: Tensor, shares: Tensor, M: float) -> tuple[Tensor, Tensor]:
-    """`made` (1, 1, H, W) with the mask and the residual that `shares` ask for, and what is added to the mask M.
+def blend(made: Tensor, apart: Tensor, shares: Tensor, M: float, pitch: tuple[int, int]) -> Tensor:
+    """Gives `made` (1, 1, H, W), in place, the mask and the residual that `shares` ask for.
 
-    `shares` (1, 20, H/4, W/4), `apart` (1, 1, H, W): see `mask_and_residual` in model/blend.py.
+    What is added to the mask M comes back, as means over `pitch` (rows, columns; 1 or 2) px. `shares` are
+    (1, 20, H/4, W/4), `apart` is (1, 1, H, W): see `mask_and_residual` in model/blend.py.
     """
-    made, apart, (height, width) = made.contiguous(), apart.contiguous(), _size(made)
+    apart, (height, width) = apart.contiguous(), _size(made)
     placed = shares.float().permute(0, 2, 3, 1)
     if placed.stride(3) != 1 or placed.stride(1) != placed.shape[2] * placed.stride(2):
         placed = placed.contiguous()
-    out, change = torch.empty_like(made), torch.empty_like(made)
+    change = torch.empty((1, 1, -(-height // pitch[0]), -(-width // pitch[1])))
     numbers = (ctypes.c_float(M), ctypes.c_float(math.log(M / (1 - M))))
-    _call("vfi_blend", made, apart, height, width, *numbers, placed, placed.stride(2), out, change)
-    return out, change
+    by = (ctypes.c_int * 2)(*pitch)
+    _call("vfi_blend", made, apart, height, width, *numbers, placed, placed.stride(2), by, change)
+    return change
 
 
 def packed(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,14 +219,17 @@ def packed(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def where(x: Tensor, channels: range, most: float, reach: int) -> Tensor:
-    """Where one of these channels of `x` (N, C, H, W) is beyond `most`, or `reach` px from there: (N, H, W) uint8."""
+    """Where one of these channels of `x` (N, C, H, W) is beyond `most`, and 1 to `reach` px around that.
+
+    (reach + 1, N, H, W) uint8.
+    """
     count, height, width = len(x), *_size(x)
     x = x.permute(0, 2, 3, 1).contiguous()
-    out = torch.empty((count, height, width), dtype=torch.uint8)
+    out = torch.empty((count, reach + 1, height, width), dtype=torch.uint8)
     for n in range(count):
         sizes = (height, width, x.shape[3], channels.start, len(channels))
         _call("vfi_where", x[n], *sizes, ctypes.c_float(most), reach, out[n])
-    return out
+    return out.transpose(0, 1).contiguous()
 
 
 def conv(
@@ -238,6 +263,23 @@ def differs(a: Tensor, b: Tensor, block: tuple[int, int], most: float) -> Tensor
     return out.bool()
 
 
+def still(differs: Tensor, flow: Tensor, *, step: int, most: float) -> Tensor:
+    """1 for blocks that do not move, nor any of the eight around, else 0: (N, 1, rows, columns), of `differs` (bool).
+
+    Of `flow` (N, 4, H, W) every `step`-th sample is a block's; `most` is what does not count as motion.
+    """
+    flow, out = flow if flow.stride(3) == 1 else flow.contiguous(), torch.empty(differs.shape)
+    strides = (ctypes.c_int64 * 2)(flow.stride(1), flow.stride(2))
+    for n in range(len(out)):
+        _call("vfi_still", differs[n].contiguous(), *_size(out), flow[n], strides, step, ctypes.c_float(most), out[n])
+    return out
+
+
+def hold(made: Tensor, source: Tensor, weights: Tensor, *, pitch: int) -> None:
+    """Gives `made` (C, H, W), in place, as much of `source` as `weights` (h, w) say, `pitch` (1 or 2) px apart."""
+    _call("vfi_hold", made, source.contiguous(), len(made), *_size(made), weights, *_size(weights), pitch)
+
+
 def rgb(luma: Tensor, colours: Tensor, matrix: Sequence[float], *, pitch: int) -> Tensor:
     """RGB in [0, 1], (N, 3, H, W), of `luma` (N, 1, H, W) and two `colours` (N, 2, h, w), `pitch` (1 or 2) px apart.
 
@@ -268,27 +310,49 @@ def halve(x: Tensor) -> Tensor:
 
 
 def double(planes: Tensor, weights: Sequence[float], peak: int) -> Tensor:
-    """`planes` (N, C, H, W) with a sample between every two, (N, C, 2H, 2W) int16, of 2 * len(weights) samples each.
+    """`planes` (N, C, H, W) with a sample between every two, made of 2 * len(weights) samples each.
 
-    `peak` is the largest code value. The result is for `compose` and `look_up` only.
+    `peak` is the largest code value. The result, (N, C, 2H + 3, 2W + 3) int16, is for `compose` and `look_up` only.
     """
     if len(weights) != _REACH:
         raise ValueError(f"{_REACH} weights are wanted")
     planes = planes.contiguous()
     count, channels, height, width = planes.shape
-    out = torch.empty((count, channels, 2 * height, 2 * width), dtype=torch.int16)
+    out = torch.empty((count, channels, 2 * height + _MORE, 2 * width + _MORE), dtype=torch.int16)
     given = (ctypes.c_float * _REACH)(*weights)
     _call("vfi_double", planes, count * channels, height, width, given, ctypes.c_float(peak), out)
     return out
 
 
 def look_up(doubled: Tensor, x: Tensor, y: Tensor, peak: int) -> Tensor:
-    """(C, K): what was doubled (1, C, 2H, 2W), at the K places (x, y; px), bicubic."""
+    """(C, K): what was doubled (1, C, 2H + 3, 2W + 3), at the K places (x, y; px), bicubic."""
     x, y, (rows, columns) = x.float().contiguous(), y.float().contiguous(), _size(doubled)
     out = torch.empty((doubled.shape[1], len(x)))
-    size = (doubled.shape[1], rows // 2, columns // 2)
+    size = (doubled.shape[1], (rows - _MORE) // 2, (columns - _MORE) // 2)
     _call("vfi_look_up", doubled.contiguous(), *size, ctypes.c_float(peak), len(x), x, y, out)
     return out
+
+
+def overlay(
+    runs: Sequence[Sequence[NDArray[np.uint8]]],
+    most_change: NDArray[np.uint8],
+    *,
+    contrast: int,
+    moves: int,
+    share: int,
+) -> NDArray[np.bool_] | None:
+    """Where something stands still, (H, W), in frames (H, W) of three runs; None: nothing does. See engine/overlay.py.
+
+    `most_change` is by contrast, for `contrast` and more counts; `share` px in a square change by `moves` and more.
+    """
+    frames = [np.ascontiguousarray(frame) for run in runs for frame in run]
+    out, found = np.empty(frames[0].shape, np.bool_), ctypes.c_int()
+    given = (ctypes.c_void_p * len(frames))(*(frame.ctypes.data for frame in frames))
+    counts = (ctypes.c_int * len(runs))(*map(len, runs))
+    change = ctypes.c_void_p(most_change.ctypes.data)
+    limits, marks = (contrast, moves, share), ctypes.c_void_p(out.ctypes.data)
+    _call("vfi_overlay", given, counts, *out.shape, change, *limits, marks, ctypes.byref(found))
+    return out if found.value else None
 
 
 def _size(x: Tensor) -> tuple[int, int]:

@@ -197,10 +197,10 @@ INLINE void solve_row(In flow, size_t plane, size_t at, int w, int count, float 
     }
 }
 
-/* One linearisation's equations. */
-INLINE void solve(In flow, int h, int w, const Alignment *how, Room *r)
+/* Gradients of the mean, where the equations need them. */
+INLINE void gradients(int h, int w, int n, Room *r)
 {
-    int n = how->window, wide = w + 2, ready = 0;
+    int wide = w + 2;
     for (int y = 0; y < h; y++)
         for (Run s = {0, 0}; next(&s, r->moves, h, w, y, n + 1);) {
             size_t at = (size_t)(y + 1) * wide + 1 + s.from;
@@ -213,21 +213,26 @@ INLINE void solve(In flow, int h, int w, const Alignment *how, Room *r)
         }
     repeat_border(r->gx, h, w, 1);
     repeat_border(r->gy, h, w, 1);
-    for (int y = 0; y < h; y++) {
-        Run s = {0, 0};
-        if (!next(&s, r->moves, h, w, y, 0))
-            continue;
-        const float *rows[5];
-        for (ready = most(ready, y - n); ready <= least(y + n, h - 1); ready++)
-            for (Run near = {0, 0}; next(&near, r->moves, h, w, ready, n);)
-                moments(ready, w, n, how->floor, how->edges, near, r, r->moments[ready % 5]);
-        for (int k = -n; k <= n; k++)
-            rows[k + n] = r->moments[most(least(y + k, h - 1), 0) % 5];
-        do {
-            window_sums(rows, w, n, s, r->row[0], r->sums);
-            solve_row(flow, (size_t)h * w, (size_t)y * w + s.from, w, s.to - s.from, how->smooth, how->doubt > 0, r);
-        } while (next(&s, r->moves, h, w, y, 0));
-    }
+}
+
+/* One linearisation's equations for row y; moments of the rows before `ready` are there. */
+INLINE int equations(In flow, int h, int w, int y, int ready, const Alignment *how, Room *r)
+{
+    int n = how->window;
+    Run s = {0, 0};
+    if (!next(&s, r->moves, h, w, y, 0))
+        return ready;
+    const float *rows[5];
+    for (ready = most(ready, y - n); ready <= least(y + n, h - 1); ready++)
+        for (Run near = {0, 0}; next(&near, r->moves, h, w, ready, n);)
+            moments(ready, w, n, how->floor, how->edges, near, r, r->moments[ready % 5]);
+    for (int k = -n; k <= n; k++)
+        rows[k + n] = r->moments[most(least(y + k, h - 1), 0) % 5];
+    do {
+        window_sums(rows, w, n, s, r->row[0], r->sums);
+        solve_row(flow, (size_t)h * w, (size_t)y * w + s.from, w, s.to - s.from, how->smooth, how->doubt > 0, r);
+    } while (next(&s, r->moves, h, w, y, 0));
+    return ready;
 }
 
 /* What `count` px, whose velocity is (u, v), add to the sums of their neighbours; the first is at `at` of padded planes. */
@@ -242,37 +247,69 @@ INLINE void share_row(In u, In v, size_t at, size_t padded, int count, int share
     }
 }
 
-/* Jacobi sweeps of the velocity from v to u. Between them only u times the share of each pixel is kept, padded by 2. */
-INLINE void sweep(int h, int w, int sweeps, int shared, Room *r)
+/* Fill what row y of a plane of h x w is padded by, 2 px, and what lies beyond it if it is the first or the last one. */
+INLINE void repeat_row(float *plane, int h, int w, int y)
+{
+    size_t wide = w + 4;
+    float *row = plane + (y + 2) * wide;
+    row[0] = row[1] = row[2];
+    row[w + 2] = row[w + 3] = row[w + 1];
+    for (int k = 1; y == 0 && k <= 2; k++)
+        memcpy(row - k * wide, row, wide * sizeof(float));
+    for (int k = 1; y == h - 1 && k <= 2; k++)
+        memcpy(row + k * wide, row, wide * sizeof(float));
+}
+
+/* A Jacobi sweep of row y, from what is shared at `from` to there, or the last one to u. */
+INLINE void sweep_row(int h, int w, int y, int last, int shared, float *from, float *to, Room *r)
 {
     size_t plane = (size_t)h * w, padded = (size_t)(h + 4) * (w + 4);
     int wide = w + 4;
-    for (int y = 0; y < h; y++)
-        for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);) {
-            In u = r->v + (size_t)y * w + s.from;
-            share_row(u, u + plane, (size_t)(y + 2) * wide + 2 + s.from, padded, s.to - s.from, shared, r, r->shared[0]);
-        }
-    for (int k = 0; k < sweeps; k++) {
-        float *from = r->shared[k % 2], *to = r->shared[(k + 1) % 2];
-        repeat_border(from, h, w, 2);
-        repeat_border(from + padded, h, w, 2);
-        for (int y = 0; y < h; y++)
-            for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);) {
-                size_t at = (size_t)y * w + s.from, corner = (size_t)y * wide + s.from;
-                int last = k + 1 == sweeps, count = s.to - s.from;
-                Out near = r->row[1], far = r->row[2], u = last ? r->u + at : r->row[3];
-                Out v = last ? r->u + at + plane : r->row[4];
-                In rx = r->rest + at, ry = rx + plane, dx = r->diagonal + at, dy = dx + plane, cross = r->cross + at;
-                sum_row(from + corner, wide, count, 2, r->row[0], near);
-                sum_row(from + padded + corner, wide, count, 2, r->row[0], far);
+    for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);) {
+        size_t at = (size_t)y * w + s.from, corner = (size_t)y * wide + s.from;
+        int count = s.to - s.from;
+        Out near = r->row[1], far = r->row[2], u = last ? r->u + at : r->row[3];
+        Out v = last ? r->u + at + plane : r->row[4];
+        In rx = r->rest + at, ry = rx + plane, dx = r->diagonal + at, dy = dx + plane, cross = r->cross + at;
+        sum_row(from + corner, wide, count, 2, r->row[0], near);
+        sum_row(from + padded + corner, wide, count, 2, r->row[0], far);
 #pragma GCC ivdep
-                for (int x = 0; x < count; x++) {
-                    u[x] = rx[x] + dx[x] * near[x] + cross[x] * far[x];
-                    v[x] = ry[x] + dy[x] * far[x] + cross[x] * near[x];
-                }
-                if (!last)
-                    share_row(u, v, corner + 2 * wide + 2, padded, count, shared, r, to);
+        for (int x = 0; x < count; x++) {
+            u[x] = rx[x] + dx[x] * near[x] + cross[x] * far[x];
+            v[x] = ry[x] + dy[x] * far[x] + cross[x] * near[x];
+        }
+        if (!last)
+            share_row(u, v, corner + 2 * wide + 2, padded, count, shared, r, to);
+    }
+    if (last)
+        return;
+    repeat_row(to, h, w, y);
+    repeat_row(to + padded, h, w, y);
+}
+
+/* One linearisation: its equations and Jacobi sweeps of the velocity from v to u. Between sweeps only u times the share of
+   each pixel is kept, padded by 2. Every sweep follows two rows behind the one before, all of them within a cache. */
+INLINE void solve(In flow, int h, int w, const Alignment *how, Room *r)
+{
+    size_t plane = (size_t)h * w, padded = (size_t)(h + 4) * (w + 4);
+    int shared = how->doubt > 0, ready = 0;
+    gradients(h, w, how->window, r);
+    for (int step = 0; step < h + 2 * how->sweeps; step++) {
+        if (step < h) {
+            ready = equations(flow, h, w, step, ready, how, r);
+            for (Run s = {0, 0}; next(&s, r->moves, h, w, step, 0);) {
+                In v = r->v + (size_t)step * w + s.from;
+                size_t at = (size_t)(step + 2) * (w + 4) + 2 + s.from;
+                share_row(v, v + plane, at, padded, s.to - s.from, shared, r, r->shared[0]);
             }
+            repeat_row(r->shared[0], h, w, step);
+            repeat_row(r->shared[0] + padded, h, w, step);
+        }
+        for (int k = 0; k < how->sweeps; k++) {
+            int y = step - 2 * (k + 1);
+            if (y >= 0 && y < h)
+                sweep_row(h, w, y, k + 1 == how->sweeps, shared, r->shared[k % 2], r->shared[(k + 1) % 2], r);
+        }
     }
 }
 
@@ -383,7 +420,6 @@ KERNEL int vfi_align(In y0, In y1, int h, int w, float late, float *flow, const 
         if (shared)
             shares(r.e, h, w, how->doubt, &r);
         solve(flow, h, w, how, &r);
-        sweep(h, w, how->sweeps, shared, &r);
         moving = moved(flow, h, w, late, how, &r);
     }
     smooth_velocity(flow, h, w, late, how->medians, &r);

@@ -13,11 +13,12 @@ typedef struct {
     const float *weights, *bias; /* (3, 3, inputs, outputs), from the first of the channels that are computed */
     const float *add;            /* a row of output, or NULL */
     float slope, *out;
-    const uint8_t *where; /* which px are wanted, or NULL: all */
+    const int *wanted; /* the px that are computed */
+    int count;
 } Row;
 
-/* `many` px of a row, from x on, and `deep` times LANES of their channels: as many sums as there are registers for. */
-INLINE void run(const Row *r, int x, const int many, const int deep)
+/* `many` px of a row, and `deep` times LANES of their channels: as many sums as there are registers for. */
+INLINE void run(const Row *r, const int *px, const int many, const int deep)
 {
     Lanes sum[AT_ONCE][3];
 #pragma GCC unroll 4
@@ -26,19 +27,20 @@ INLINE void run(const Row *r, int x, const int many, const int deep)
         for (int d = 0; d < deep; d++)
             sum[p][d] = *(const Lanes *)(r->bias + d * LANES);
     for (int j = 0; j < 3; j++) {
-        const float *in = r->rows[j] + (size_t)x * r->inputs, *w = r->weights + (size_t)j * 3 * r->inputs * r->outputs;
-        for (int i = 0; i < 3 * r->inputs; i++, in++, w += r->outputs) {
+        const float *in[AT_ONCE], *w = r->weights + (size_t)j * 3 * r->inputs * r->outputs;
+#pragma GCC unroll 4
+        for (int p = 0; p < many; p++)
+            in[p] = r->rows[j] + (size_t)px[p] * r->inputs;
+        for (int i = 0; i < 3 * r->inputs; i++, w += r->outputs) {
             Lanes v[3];
 #pragma GCC unroll 3
             for (int d = 0; d < deep; d++)
                 v[d] = *(const Lanes *)(w + d * LANES);
 #pragma GCC unroll 4
-            for (int p = 0; p < many; p++) {
-                float one = in[(size_t)p * r->inputs];
+            for (int p = 0; p < many; p++)
 #pragma GCC unroll 3
                 for (int d = 0; d < deep; d++)
-                    sum[p][d] += v[d] * one;
-            }
+                    sum[p][d] += v[d] * in[p][i];
         }
     }
     const float whole = 0.5f + 0.5f * r->slope, size = 0.5f - 0.5f * r->slope;
@@ -46,9 +48,7 @@ INLINE void run(const Row *r, int x, const int many, const int deep)
     for (int p = 0; p < many; p++)
 #pragma GCC unroll 3
         for (int d = 0; d < deep; d++) {
-            if (r->where && !r->where[x + p])
-                continue;
-            size_t at = (size_t)(x + p) * r->outputs + d * LANES;
+            size_t at = (size_t)px[p] * r->outputs + d * LANES;
             Lanes s = sum[p][d];
             if (r->add)
                 s += *(const Lanes *)(r->add + at);
@@ -56,17 +56,13 @@ INLINE void run(const Row *r, int x, const int many, const int deep)
         }
 }
 
-INLINE void row(const Row *r, int w, const int deep)
+INLINE void row(const Row *r, const int deep)
 {
-    int x = 0;
-    for (; x + AT_ONCE <= w; x += AT_ONCE) {
-        const uint8_t *wanted = r->where + x;
-        if (!r->where || wanted[0] | wanted[1] | wanted[2] | wanted[3])
-            run(r, x, AT_ONCE, deep);
-    }
-    for (; x < w; x++)
-        if (!r->where || r->where[x])
-            run(r, x, 1, deep);
+    int k = 0;
+    for (; k + AT_ONCE <= r->count; k += AT_ONCE)
+        run(r, r->wanted + k, AT_ONCE, deep);
+    for (; k < r->count; k++)
+        run(r, r->wanted + k, 1, deep);
 }
 
 /* `image` (h, w, inputs) to `out` (h, w, outputs); outputs are a multiple of LANES. `add` (h, w, outputs), unless NULL, is
@@ -76,12 +72,18 @@ KERNEL int vfi_conv(In image, int h, int w, int inputs, int outputs, In weights,
                     const uint8_t *where, float *out)
 {
     size_t wide = (size_t)(w + 2) * inputs;
-    float *memory = calloc(4 * wide, sizeof(float)); /* three rows, and one of nothing */
+    float *memory = calloc(4 * wide + w, sizeof(float)); /* three rows, and one of nothing */
     if (!memory)
         return 1;
-    int ready = 0;
+    int ready = 0, *wanted = (int *)(memory + 4 * wide);
     for (int y = 0; y < h; y++) {
-        Row r = {.inputs = inputs, .outputs = outputs, .slope = slope, .where = where ? where + (size_t)y * w : NULL};
+        Row r = {.inputs = inputs, .outputs = outputs, .slope = slope, .wanted = wanted};
+        for (int x = 0; x < w; x++)
+            if (!where || where[(size_t)y * w + x])
+                wanted[r.count++] = x;
+        if (!r.count)
+            continue;
+        ready = most(ready, y - 1);
         for (; ready <= least(y + 1, h - 1); ready++)
             memcpy(memory + (size_t)(ready % 3) * wide + inputs, image + (size_t)ready * w * inputs,
                    (size_t)w * inputs * sizeof(float));
@@ -92,11 +94,11 @@ KERNEL int vfi_conv(In image, int h, int w, int inputs, int outputs, In weights,
             r.weights = weights + c, r.bias = bias + c;
             r.out = out + (size_t)y * w * outputs + c, r.add = add ? add + (size_t)y * w * outputs + c : NULL;
             if (deep == 3)
-                row(&r, w, 3);
+                row(&r, 3);
             else if (deep == 2)
-                row(&r, w, 2);
+                row(&r, 2);
             else
-                row(&r, w, 1);
+                row(&r, 1);
             c += deep * LANES;
         }
     }
@@ -104,27 +106,17 @@ KERNEL int vfi_conv(In image, int h, int w, int inputs, int outputs, In weights,
     return 0;
 }
 
-/* Marks, in `out` (h, w), where one of `count` channels of `image` (h, w, channels), from `first` on, is beyond `most` in
-   size, there or in one of the `reach` px around. 0, or 1 without memory. */
-KERNEL int vfi_where(In image, int h, int w, int channels, int first, int count, float most, int reach, uint8_t *restrict out)
+/* Marks, in the first of `out` (reach + 1, h, w), where one of `count` channels of `image` (h, w, channels), from `first` on,
+   is beyond `most` in size, and in each of the others the px around those of the one before. */
+KERNEL int vfi_where(In image, int h, int w, int channels, int first, int count, float most, int reach, uint8_t *out)
 {
-    uint8_t *here = malloc((size_t)h * w);
-    if (!here)
-        return 1;
     for (size_t i = 0; i < (size_t)h * w; i++) {
         float size = 0.0f;
         for (int c = first; c < first + count; c++)
             size = fmaxf(size, fabsf(image[i * channels + c]));
-        here[i] = size > most;
+        out[i] = size > most;
     }
-    memset(out, 0, (size_t)h * w);
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++)
-            if (here[(size_t)y * w + x])
-                for (int j = y < reach ? 0 : y - reach; j <= y + reach && j < h; j++) {
-                    int left = x < reach ? 0 : x - reach, right = x + reach < w ? x + reach : w - 1;
-                    memset(out + (size_t)j * w + left, 1, (size_t)(right - left + 1));
-                }
-    free(here);
+    for (; reach; reach--, out += (size_t)h * w)
+        spread(out, h, w, out + (size_t)h * w);
     return 0;
 }

@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* One copy of a kernel for each generation of processors; the loader takes the one that fits. */
 #if defined(__GLIBC__) && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
@@ -80,20 +83,55 @@ typedef struct {
     float *ax, *ay;
 } Places;
 
+/* A place among samples of rows `below` apart: bilinear from the sample at p, its right one and those below. */
+INLINE float bilinear(In p, int right, int below, float ax, float ay)
+{
+    float top = p[0] + ax * (p[right] - p[0]), bottom = p[below] + ax * (p[below + right] - p[below]);
+    return top + ay * (bottom - top);
+}
+
+/* n samples of a plane of h x w, each that many samples from its first one and the rest further: see `place`. */
+INLINE void bilinear_row(In plane, int h, int w, const int *restrict from, In ax, In ay, int n, Out out)
+{
+    int right = w > 1, below = h > 1 ? w : 0, x = 0;
+#ifdef __SSE2__ /* four at a time, a pair of samples by each load */
+    for (; right && x < n - 3; x += 4) {
+        __m128 pairs[4], rows[2], across = _mm_loadu_ps(ax + x), none = _mm_setzero_ps();
+        for (int k = 0; k < 2; k++) {
+            for (int i = 0; i < 2; i++) {
+                const float *a = plane + from[x + 2 * i] + k * below, *b = plane + from[x + 2 * i + 1] + k * below;
+                pairs[i] = _mm_loadh_pi(_mm_loadl_pi(none, (const __m64 *)a), (const __m64 *)b);
+            }
+            __m128 here = _mm_shuffle_ps(pairs[0], pairs[1], _MM_SHUFFLE(2, 0, 2, 0));
+            __m128 next = _mm_shuffle_ps(pairs[0], pairs[1], _MM_SHUFFLE(3, 1, 3, 1));
+            rows[k] = here + across * (next - here);
+        }
+        _mm_storeu_ps(out + x, rows[0] + _mm_loadu_ps(ay + x) * (rows[1] - rows[0]));
+    }
+#endif
+    for (; x < n; x++)
+        out[x] = bilinear(plane + from[x], right, below, ax[x], ay[x]);
+}
+
 /* n px from (x, y) on of a plane of h x w, warped bilinearly by their flow times `unit`. */
 INLINE void warp_row(In plane, int h, int w, int x0, int y, In fx, In fy, const float *unit, int n, Places at, Out out)
 {
     place(fx, unit[0], (float)x0, 1.0f, w, n, at.x, at.ax);
     place(fy, unit[1], (float)y, 0.0f, h, n, at.y, at.ay);
-    int right = w > 1, below = h > 1 ? w : 0;
     for (int x = 0; x < n; x++)
         at.y[x] = at.y[x] * w + at.x[x];
-    for (int x = 0; x < n; x++) {
-        In p = plane + at.y[x];
-        float top = p[0] + at.ax[x] * (p[right] - p[0]);
-        float bottom = p[below] + at.ax[x] * (p[below + right] - p[below]);
-        out[x] = top + at.ay[x] * (bottom - top);
-    }
+    bilinear_row(plane, h, w, at.y, at.ax, at.ay, n, out);
+}
+
+/* Marks in `out` (h, w) what is marked in `in`, or beside it. */
+INLINE void spread(const uint8_t *restrict in, int h, int w, uint8_t *restrict out)
+{
+    memset(out, 0, (size_t)h * w);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            if (in[(size_t)y * w + x])
+                for (int j = most(y - 1, 0); j <= least(y + 1, h - 1); j++)
+                    memset(out + (size_t)j * w + most(x - 1, 0), 1, (size_t)(least(x + 1, w - 1) - most(x - 1, 0) + 1));
 }
 
 #endif

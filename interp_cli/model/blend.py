@@ -49,7 +49,7 @@ class Blend(nn.Module):
 
     def _by_kernels(self, x: Tensor) -> Tensor:
         reach = 2 + 2 * len(self.body)  # of what the layers after the first look at
-        wanted = [kernels.where(x, _APART, LEAST * CLOSER, n) for n in range(reach + 1)]
+        wanted = list(kernels.where(x, _APART, LEAST * CLOSER, reach))
         x = self._conv(self.enter[0], x, wanted.pop())
         for block in self.body:
             between = self._conv(block.first[0], x, wanted.pop())  # type: ignore[index]

@@ -54,6 +54,8 @@ def halved(x: Tensor, rows: int = 2, columns: int = 2) -> Tensor:
 
     By hand: on a CPU avg_pool2d takes ten times as long as strided sums.
     """
+    if rows == columns == 2 and x.shape[1] == 1 and kernels.usable(x):
+        return kernels.halve(x)
     if rows == 2:
         x = torch.lerp(x[..., 0::2, :], x[..., 1::2, :], 0.5)
     return torch.lerp(x[..., 0::2], x[..., 1::2], 0.5) if columns == 2 else x
