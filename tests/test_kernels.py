@@ -14,7 +14,7 @@ from torch import Tensor
 from interp_cli import kernels
 from interp_cli.engine import doubt, overlay, still
 from interp_cli.engine.doubt import _looked_up
-from interp_cli.engine.planes import FULL, Apart, Frames, compose, doubled, network_input, regrid
+from interp_cli.engine.planes import FULL, Apart, Frames, compose, doubled, download, network_input, regrid
 from interp_cli.kernels import build
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color
@@ -216,6 +216,15 @@ def test_what_doubt_looks_at_is_that_of_tensors(size: tuple[int, int], *, two: b
 
 
 @with_kernels
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le", "gray16le"])
+def test_samples_become_the_code_values_that_tensors_give(pix_fmt: str) -> None:
+    format = working_format(pix_fmt)
+    x = torch.cat((torch.rand(40) * 1.2 - 0.1, torch.arange(8) / 16)).view(1, 1, 6, 8) * format.peak
+    fast, slow = both(lambda: torch.from_numpy(download(Frames(x, None, format), [0])[0].data[0].astype(np.int64)))
+    assert torch.equal(fast, slow)
+
+
+@with_kernels
 @pytest.mark.parametrize("motion", [(0.0, 0.0), (3.0, -1.0)])
 @pytest.mark.parametrize("size", [(4, 6), (37, 50), (64, 101)])
 def test_how_much_of_a_simpler_motion_is_shown_is_that_of_tensors(
@@ -322,8 +331,9 @@ def test_rgb_and_what_differs_are_those_of_tensors(pix_fmt: str, range: str) -> 
         else Frames(planes[0], torch.cat(planes[1:], 1), format)
     )
     color = Color(range=range, matrix="bt709")
-    fast, slow = both(lambda: network_input(a, color))
-    torch.testing.assert_close(fast, slow, atol=1e-5, rtol=0)
+    for colour in (True, False):
+        fast, slow = both(lambda colour=colour: network_input(a, color, colour=colour))  # type: ignore[misc]
+        torch.testing.assert_close(fast, slow, atol=1e-5, rtol=0)
     few = torch.rand(a.full.shape, generator=g) > 0.97
     b = Frames(a.full + 3 * (format.peak // 255) * few, a.chroma, format)
     fast, slow = both(lambda: still._differs(a, b))

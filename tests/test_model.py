@@ -219,3 +219,13 @@ def test_the_teacher_sees_the_truth_and_returns_flows_of_full_size() -> None:
     assert taught.F_t0.shape == (1, 2, 32, 32) and taught.R is None
     other = Teacher()(frames[0], frames[1], torch.rand(1, 3, 32, 32), student)
     assert not torch.equal(taught.M, other.M)
+
+
+def test_both_flows_are_one_whether_they_lie_side_by_side_or_not() -> None:
+    flow, M = torch.randn(2, 4, 6, 5), torch.full((1, 1, 1, 1), 0.5)
+    s = Synthesis(flow[:, :2], flow[:, 2:], M, None)
+    assert torch.equal(s.flow, flow) and s.flow.data_ptr() == flow.data_ptr()
+    part = Synthesis(s.F_t0[:, :, :3, :4], s.F_t1[:, :, :3, :4], M, None)
+    assert torch.equal(part.flow, flow[:, :, :3, :4]) and part.flow.data_ptr() == flow.data_ptr()
+    assert torch.equal(Synthesis(s.F_t1, s.F_t0, M, None).flow, torch.cat((flow[:, 2:], flow[:, :2]), 1))
+    assert torch.equal(Synthesis(s.F_t0, s.F_t0, M, None).flow, torch.cat((flow[:, :2], flow[:, :2]), 1))

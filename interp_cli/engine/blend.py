@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli import kernels
-from interp_cli.engine.bend import velocity
 from interp_cli.engine.planes import FULL, Apart, Frames, regrid
 from interp_cli.engine.source import Neighbour, Pair, Source
 from interp_cli.media.types import Family
@@ -69,7 +68,7 @@ def _beyond(pair: Pair, s: Synthesis) -> Tensor:
 
     Samples are `_PITCH` px of the network's input apart; full scale 1. 0 unless both frames beyond are known.
     """
-    flow = torch.cat((s.F_t0, s.F_t1), 1)
+    flow = s.flow
     flow = F.avg_pool2d(flow, _PITCH, ceil_mode=True) if s.pitch < _PITCH else flow
     height, width = flow.shape[-2:]
     if pair.before is None or pair.after is None:
@@ -77,10 +76,10 @@ def _beyond(pair: Pair, s: Synthesis) -> Tensor:
     flow = flow / _PITCH
 
     def apart(near: Source, far: Source, side: Neighbour, *, late: bool) -> Tensor | None:
-        here, there, step = _brightness(near), _brightness(far), velocity(side.left, side.right)
-        if here is None or there is None or step is None:
+        here, there, motion = _brightness(near), _brightness(far), side.left.motion_to(side.right)
+        if here is None or there is None or motion is None:
             return None
-        step = resize(step, MOTION_PITCH // _PITCH) / _PITCH
+        step = resize(motion.velocity, MOTION_PITCH // _PITCH) / _PITCH
         here, there, step = (x[..., :height, :width] for x in (here, there, step))
         if kernels.usable(here, there, step, flow):
             return kernels.beyond(here, there, step, flow, span=side.span, late=late)

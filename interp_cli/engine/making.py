@@ -20,7 +20,7 @@ from interp_cli.engine.blend import blended
 from interp_cli.engine.doubt import second_thoughts
 from interp_cli.engine.levels import last_use, levels
 from interp_cli.engine.planes import Apart, Frames
-from interp_cli.engine.source import Flip, Pair, Source
+from interp_cli.engine.source import Flip, Motion, Pair, Source
 from interp_cli.engine.still import hold_overlays, hold_still
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
@@ -212,13 +212,14 @@ class Maker:
         with self._precision():
             motion = self.network.halfway(f0, f1)
         for k, (left, right) in enumerate(ends):
-            left.motion = right, motion[k : k + 1]
+            left.motion = Motion(right, motion[k : k + 1])
 
     def _input(self, sources: Sequence[Source], flip: Flip, color: Color) -> Tensor:
         """What the network sees of `sources`, mirrored by `flip`, padded."""
         frames = [source.uploaded for source in sources]
-        I = on_device.network_input(on_device.stack(frames), color, scale=self.way.shrink(frames[0].size))
-        return on_device.pad(torch.flip(I, flip) if flip else I, self.network.limits)
+        limits, scale = self.network.limits, self.way.shrink(frames[0].size)
+        I = on_device.network_input(on_device.stack(frames), color, scale=scale, colour=limits.colour)
+        return on_device.pad(torch.flip(I, flip) if flip else I, limits)
 
     def _refine(self, source: Source) -> None:
         height, width = source.size
@@ -240,9 +241,9 @@ class Maker:
         else:
             f0, f1 = (_together([source.features[flip] for source in end]) for end in ends)
             known = [] if flip or back else [pair.left.motion_to(pair.right) for pair in pairs]
-            motions = [motion for motion in known if motion is not None]
+            motions = [motion.halfway for motion in known if motion is not None]
             with self._precision():
-                s = self.network.synthesise(f0, f1, t, torch.cat(motions) if motions else None)
+                s = self.network.synthesise(f0, f1, t, _joined(motions))
         return replace(s, F_t0=s.F_t1, F_t1=s.F_t0, M=1 - s.M) if back else s
 
     def _composed(self, pairs: Sequence[Pair], s: Synthesis, color: Color, scale: int) -> list[Frames]:
@@ -299,6 +300,12 @@ def _fine(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor] | None:
     if not (left and right):
         return None
     return (left[0], right[0]) if len(pairs) == 1 else (torch.cat(left), torch.cat(right))
+
+
+def _joined(parts: list[Tensor]) -> Tensor | None:
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return torch.cat(parts)
 
 
 def _together(features: Sequence[Features]) -> Features:

@@ -75,22 +75,22 @@ class Apart:
 
 def upload(planes: Sequence[Planes], device: str | torch.device) -> Frames:
     """The frames on `device`, carried there as they are and made float there."""
-    format = planes[0].format
-    columns = list(zip(*(p.data for p in planes), strict=True))
-    tensors = [torch.stack([_to_device(a, device) for a in arrays]).unsqueeze(1).float() for arrays in columns]
+    format, data = planes[0].format, [p.data for p in planes]
     if format.family is not Family.GRAY and format.chroma_shift != (0, 0):
-        full = tensors[0] if not format.alpha else torch.cat((tensors[0], tensors[3]), 1)
-        return Frames(full, torch.cat(tensors[1:3], 1), format)
-    return Frames(torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0], None, format)
+        full = [(p[0], p[3]) if format.alpha else p[:1] for p in data]
+        return Frames(_uploaded(full, device), _uploaded([p[1:3] for p in data], device), format)
+    return Frames(_uploaded(data, device), None, format)
 
 
-def _to_device(array: NDArray[Any], device: str | torch.device) -> Tensor:
-    """Copied first: arrays over a pipe's buffer are read-only, which tensors cannot be."""
-    cuda = torch.device(device).type == "cuda"
-    dtype = torch.uint8 if array.dtype.itemsize == 1 else torch.uint16
-    raw = torch.empty(array.shape, dtype=dtype, pin_memory=cuda)
-    raw.numpy()[...] = array
-    return raw.to(device, non_blocking=cuda)
+def _uploaded(frames: Sequence[Sequence[NDArray[Any]]], device: str | torch.device) -> Tensor:
+    """(N, C, H, W) float32. Copied first: arrays over a pipe's buffer are read-only, which tensors cannot be."""
+    first, kind = frames[0][0], torch.device(device).type
+    dtype = torch.float32 if kind == "cpu" else torch.uint8 if first.dtype.itemsize == 1 else torch.uint16
+    raw = torch.empty((len(frames), len(frames[0]), *first.shape), dtype=dtype, pin_memory=kind == "cuda")
+    for to, planes in zip(raw.numpy(), frames, strict=True):
+        for plane, array in zip(to, planes, strict=True):
+            plane[...] = array
+    return raw.to(device, non_blocking=kind == "cuda").float()
 
 
 def download(frames: Frames, pts: Sequence[int]) -> list[Planes]:
@@ -104,6 +104,8 @@ def download(frames: Frames, pts: Sequence[int]) -> list[Planes]:
 
 def _quantise(x: Tensor, format: PixelFormat) -> NDArray[Any]:
     dtype = torch.uint8 if format.depth == 8 else torch.uint16
+    if kernels.usable(x):
+        return kernels.codes(x, format.peak, dtype)
     codes: NDArray[Any] = (x + 0.5).clamp_(0, format.peak).to(dtype).cpu().numpy()  # truncation rounds, after + 0.5
     return codes
 
@@ -152,8 +154,13 @@ def _code(format: PixelFormat, color: Color, height: int) -> _Code:
     return _Code((black, 128 * unit), (luma, blue, red), kr, kb)
 
 
-def network_input(frames: Frames, color: Color, *, scale: int = 1) -> Tensor:
-    """RGB in [0, 1], (N, 3, ceil(H / scale), ceil(W / scale)), before padding; `scale` is 1, 2 or 4."""
+def network_input(frames: Frames, color: Color, *, scale: int = 1, colour: bool = True) -> Tensor:
+    """RGB in [0, 1], (N, 3, ceil(H / scale), ceil(W / scale)), before padding; `scale` is 1, 2 or 4.
+
+    Without `colour` its mean, (N, 1, ...).
+    """
+    if not colour and not (scale == 1 and _by_kernel(frames)):
+        return network_input(frames, color, scale=scale).mean(1, keepdim=True)
     format, pitch = frames.format, (scale, scale)
     if format.family is Family.RGB:
         small = regrid(frames.full[:, :3], FULL, pitch)
@@ -165,10 +172,16 @@ def network_input(frames: Frames, color: Color, *, scale: int = 1) -> Tensor:
         return ((y - code.offset[0]) / span).clamp_(0, 1).expand(-1, 3, -1, -1)
     y = regrid(frames.full[:, :1], FULL, pitch)
     uv = frames.full[:, 1:3] if frames.chroma is None else frames.chroma
-    if scale == 1 and frames.chroma_pitch in (FULL, (2, 2)) and kernels.usable(y, uv):
-        return kernels.rgb(y, uv[:, :2], _to_rgb(code, span), pitch=frames.chroma_pitch[0])
+    if scale == 1 and _by_kernel(frames):
+        return kernels.rgb(y, uv[:, :2], _to_rgb(code, span), pitch=frames.chroma_pitch[0], mean=not colour)
     I = regrid(_chroma_part(uv, code, span), frames.chroma_pitch, pitch)[..., : y.shape[-2], : y.shape[-1]]
     return torch.add(I, y, alpha=1 / span).clamp_(0, 1)
+
+
+def _by_kernel(frames: Frames) -> bool:
+    """Whether there is a kernel that makes them RGB."""
+    yuv, pitches = frames.format.family is Family.YUV, (FULL, (2, 2))
+    return yuv and frames.chroma_pitch in pitches and kernels.usable(frames.full)
 
 
 def _chroma_part(uv: Tensor, code: _Code, span: float) -> Tensor:
@@ -290,8 +303,7 @@ def compose(
     are `doubled` frames, to sample the full-size planes from. `apart` gets the differences of the warped planes.
     """
     rows = _code(frames0.format, color, frames0.size[0]).rows
-    both = torch.cat((s.F_t0, s.F_t1), 1).float()
-    maps = _Maps(both, s.M.float(), s.R, scale=scale, pitch=s.pitch, peak=frames0.format.peak)
+    maps = _Maps(s.flow.float(), s.M.float(), s.R, scale=scale, pitch=s.pitch, peak=frames0.format.peak)
     own = frames0.full, frames1.full
     if frames0.chroma is None or frames1.chroma is None:
         full, full_apart = _compose_planes(own, maps, rows, FULL, sampling, fine=fine, difference=apart is not None)

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli.engine.overlay import Overlay
 from interp_cli.engine.planes import Frames
 from interp_cli.media.types import Planes
-from interp_cli.model.network import Features
+from interp_cli.model.network import MOTION_PITCH, Features
+
+COARSE_PITCH = 2 * MOTION_PITCH  # px of the network's input
 
 Flip = tuple[int, ...]
 """Dimensions of (N, C, H, W) that are mirrored."""
+
+
+class Motion:
+    """What moves from a frame to `right`, the one after it: both flows in the middle, as `Network.halfway` says."""
+
+    def __init__(self, right: Source, halfway: Tensor) -> None:
+        self.right, self.halfway = right, halfway
+
+    @cached_property
+    def velocity(self) -> Tensor:
+        """Px of the network's input from one frame to the other, in the middle, `MOTION_PITCH` apart: (1, 2, h, w)."""
+        return (self.halfway[:, 2:] - self.halfway[:, :2]) * MOTION_PITCH
+
+    @cached_property
+    def coarse_velocity(self) -> Tensor:
+        """The same, `COARSE_PITCH` apart."""
+        return F.avg_pool2d(self.velocity, COARSE_PITCH // MOTION_PITCH)
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +49,7 @@ class Source:
     frames: Frames | None = None  # as seen: see engine/alpha.py
     fine: Tensor | None = None  # `frames` with samples between their pixels, to warp from
     features: dict[Flip, Features] = field(default_factory=dict)
-    motion: tuple[Source, Tensor] | None = None  # to the frame after it: see `Network.halfway`
+    motion: Motion | None = None  # to the frame after it
 
     @property
     def size(self) -> tuple[int, int]:
@@ -44,9 +65,9 @@ class Source:
             raise RuntimeError("a frame was composed before it was uploaded")
         return self.frames
 
-    def motion_to(self, right: Source) -> Tensor | None:
-        """Both flows halfway between this frame and `right`, if they were asked for."""
-        return self.motion[1] if self.motion is not None and self.motion[0] is right else None
+    def motion_to(self, right: Source) -> Motion | None:
+        """The motion from this frame to `right`, if it was asked for."""
+        return self.motion if self.motion is not None and self.motion.right is right else None
 
     def forget(self) -> None:
         """Let go of what is computed of the frame; the frame itself stays."""

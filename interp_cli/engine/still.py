@@ -99,7 +99,7 @@ def _still(frames0: Frames, frames1: Frames, s: Synthesis, scale: int) -> Tensor
     differs = _differs(frames0, frames1)
     s = s if scale * s.pitch <= BLOCK else s.enlarged()
     step, most = BLOCK // (scale * s.pitch), MOST_FLOW / scale
-    flow = torch.cat((s.F_t0, s.F_t1), 1)
+    flow = s.flow
     if kernels.usable(flow):
         return kernels.still(differs, flow, step=step, most=most)
     moves = flow[..., ::step, ::step].abs().amax(1, keepdim=True) > most

@@ -12,6 +12,7 @@ import ctypes
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -280,15 +281,24 @@ def hold(made: Tensor, source: Tensor, weights: Tensor, *, pitch: int) -> None:
     _call("vfi_hold", made, source.contiguous(), len(made), *_size(made), weights, *_size(weights), pitch)
 
 
-def rgb(luma: Tensor, colours: Tensor, matrix: Sequence[float], *, pitch: int) -> Tensor:
+def codes(x: Tensor, peak: int, dtype: torch.dtype) -> NDArray[Any]:
+    """`x` rounded to the nearest of the code values 0 to `peak`, as uint8 or uint16."""
+    x = x.contiguous()
+    out = torch.empty(x.shape, dtype=dtype)
+    _call("vfi_codes", x, ctypes.c_int64(x.numel()), ctypes.c_float(peak), out.element_size(), out)
+    found: NDArray[Any] = out.numpy()
+    return found
+
+
+def rgb(luma: Tensor, colours: Tensor, matrix: Sequence[float], *, pitch: int, mean: bool) -> Tensor:
     """RGB in [0, 1], (N, 3, H, W), of `luma` (N, 1, H, W) and two `colours` (N, 2, h, w), `pitch` (1 or 2) px apart.
 
-    `matrix` (3 x 4, by rows) gives R, G and B from luma, both colours and 1.
+    `matrix` (3 x 4, by rows) gives R, G and B from luma, both colours and 1. With `mean`, their mean (N, 1, H, W).
     """
     luma, colours = luma.contiguous(), colours.contiguous()
-    out, given = torch.empty((len(luma), 3, *_size(luma))), (ctypes.c_float * len(matrix))(*matrix)
+    out, given = luma.new_empty((len(luma), 1 if mean else 3, *_size(luma))), (ctypes.c_float * len(matrix))(*matrix)
     for n in range(len(luma)):
-        _call("vfi_rgb", luma[n], colours[n], *_size(luma), *_size(colours), pitch, given, out[n])
+        _call("vfi_rgb", luma[n], colours[n], *_size(luma), *_size(colours), pitch, given, int(mean), out[n])
     return out
 
 

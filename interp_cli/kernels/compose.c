@@ -370,9 +370,23 @@ KERNEL int vfi_hold(float *restrict made, In source, int planes, int h, int w, I
     return 0;
 }
 
+/* n floats to the nearest whole number from 0 to peak, of 1 or 2 bytes. */
+KERNEL int vfi_codes(In x, int64_t n, float peak, int bytes, void *out)
+{
+    uint8_t *restrict small = out;
+    uint16_t *restrict large = out;
+    if (bytes == 1)
+        for (int64_t i = 0; i < n; i++)
+            small[i] = (uint8_t)(int)clamped(x[i] + 0.5f, 0.0f, peak);
+    else
+        for (int64_t i = 0; i < n; i++)
+            large[i] = (uint16_t)(int)clamped(x[i] + 0.5f, 0.0f, peak);
+    return 0;
+}
+
 /* RGB in [0, 1] of a luma plane of h x w and two colour planes of ch x cw, `pitch` (1 or 2) px between samples. Each of R, G
-   and B is `matrix` (3, 4) times luma, u, v and 1. 0, or 1 without memory. */
-KERNEL int vfi_rgb(In luma, In colours, int h, int w, int ch, int cw, int pitch, In matrix, Out out)
+   and B is `matrix` (3, 4) times luma, u, v and 1; with `mean`, their mean is all there is. 0, or 1 without memory. */
+KERNEL int vfi_rgb(In luma, In colours, int h, int w, int ch, int cw, int pitch, In matrix, int mean, Out out)
 {
     size_t wide = (size_t)most(w, cw) + 2;
     float *memory = malloc(3 * wide * sizeof(float));
@@ -382,11 +396,19 @@ KERNEL int vfi_rgb(In luma, In colours, int h, int w, int ch, int cw, int pitch,
         In l = luma + (size_t)y * w;
         In u = row_of(colours, ch, cw, cw, y, pitch, w, memory, memory + wide);
         In v = row_of(colours + (size_t)ch * cw, ch, cw, cw, y, pitch, w, memory, memory + 2 * wide);
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < (mean ? 0 : 3); k++) {
             In m = matrix + 4 * k;
             Out o = out + ((size_t)k * h + y) * w;
             for (int x = 0; x < w; x++)
                 o[x] = clamped(m[0] * l[x] + m[1] * u[x] + m[2] * v[x] + m[3], 0.0f, 1.0f);
+        }
+        if (mean) {
+            In r = matrix, g = matrix + 4, b = matrix + 8;
+            Out o = out + (size_t)y * w;
+            for (int x = 0; x < w; x++)
+                o[x] = (clamped(r[0] * l[x] + r[1] * u[x] + r[2] * v[x] + r[3], 0.0f, 1.0f) +
+                        clamped(g[0] * l[x] + g[1] * u[x] + g[2] * v[x] + g[3], 0.0f, 1.0f) +
+                        clamped(b[0] * l[x] + b[1] * u[x] + b[2] * v[x] + b[3], 0.0f, 1.0f)) * (1.0f / 3.0f);
         }
     }
     free(memory);

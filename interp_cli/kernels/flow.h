@@ -124,14 +124,19 @@ INLINE void warp_row(In plane, int h, int w, int x0, int y, In fx, In fy, const 
 }
 
 /* Marks in `out` (h, w) what is marked in `in`, or beside it. */
-INLINE void spread(const uint8_t *restrict in, int h, int w, uint8_t *restrict out)
+INLINE void spread(const uint8_t *in, int h, int w, uint8_t *restrict out)
 {
-    memset(out, 0, (size_t)h * w);
-    for (int y = 0; y < h; y++)
+    for (int y = 0; y < h; y++) {
+        const uint8_t *restrict above = in + (size_t)most(y - 1, 0) * w, *restrict here = in + (size_t)y * w;
+        const uint8_t *restrict below = in + (size_t)least(y + 1, h - 1) * w;
+        uint8_t *restrict to = out + (size_t)y * w;
         for (int x = 0; x < w; x++)
-            if (in[(size_t)y * w + x])
-                for (int j = most(y - 1, 0); j <= least(y + 1, h - 1); j++)
-                    memset(out + (size_t)j * w + most(x - 1, 0), 1, (size_t)(least(x + 1, w - 1) - most(x - 1, 0) + 1));
+            to[x] = above[x] | here[x] | below[x];
+        for (int x = 1; x < w; x++)
+            to[x] |= above[x - 1] | here[x - 1] | below[x - 1];
+        for (int x = 0; x < w - 1; x++)
+            to[x] |= above[x + 1] | here[x + 1] | below[x + 1];
+    }
 }
 
 #endif

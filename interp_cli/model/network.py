@@ -34,6 +34,7 @@ class Limits:
     any_t: bool  # False: only t = 1/2
     sampling: str = "bilinear"  # how compose samples luma: "bilinear" or "bicubic"
     blends: bool = False  # `blend` is to be asked for every composed frame
+    colour: bool = True  # False: it only looks at the mean of R, G and B, and takes that as (N, 1, H, W) too
     halfway: bool = False  # the flows at t = 1/2 may be asked for once, and serve all times of a pair
 
 
@@ -49,6 +50,15 @@ class Synthesis:
     R: Tensor | None  # (N, 3, H, W) RGB residual, full scale = 1
     pitch: int = 1  # px between samples of the flows: 1 or 2
 
+    @property
+    def flow(self) -> Tensor:
+        """Both flows, (N, 4, ...): those that lie one after the other in memory are not copied."""
+        a, b = self.F_t0, self.F_t1
+        alike = a.shape == b.shape and a.stride() == b.stride() and a.dtype is b.dtype and not a.requires_grad
+        if alike and b.data_ptr() - a.data_ptr() == 2 * a.stride(1) * a.element_size():
+            return a.as_strided((a.shape[0], 4, *a.shape[2:]), a.stride(), a.storage_offset())
+        return torch.cat((a, b), 1)
+
     def enlarged(self) -> Synthesis:
         """The same with a sample of every map for every pixel."""
         F_t0, F_t1 = (self.F_t0, self.F_t1) if self.pitch == 1 else (resize(f, 2) for f in (self.F_t0, self.F_t1))
@@ -56,7 +66,7 @@ class Synthesis:
 
 
 class Network(Protocol):
-    """The seam between engine and network. Frames are RGB in [0, 1], (N, 3, H, W)."""
+    """The seam between engine and network. Frames are RGB in [0, 1], (N, 3, H, W): but see `Limits.colour`."""
 
     @property
     def limits(self) -> Limits:
@@ -188,6 +198,7 @@ class IFNet(nn.Module):
             any_t=True,
             sampling=sizes.sampling,
             halfway=not decoders,
+            colour=bool(sizes.features),
             blends=bool(sizes.blend),
         )
         self.apply(_initialise)
