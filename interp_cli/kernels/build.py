@@ -16,8 +16,8 @@ HERE = Path(__file__).resolve().parent
 # Sums may be taken in any order, and nothing is infinite; but a library must not change how others treat tiny numbers,
 # as -ffast-math does.
 _FLAGS = (
-    *("-O3", "-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math"),
-    *("-fno-signed-zeros", "-freciprocal-math", "-ffinite-math-only"),
+    *("-O3", "-funroll-loops", "-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fassociative-math", "-fno-signed-zeros", "-freciprocal-math", "-ffinite-math-only"),
 )
 _ENDINGS = {"darwin": "dylib", "win32": "dll"}
 
