@@ -5,7 +5,7 @@ taken out. Only every 2nd (8th) frame is seen by a method. All methods get and g
 
     python bench/quality.py                                # ../shared/data/val or the folder named by --clips
     python bench/quality.py --clips DIR --weights weights/new.safetensors --cache /tmp/rivals --json result.json
-    python bench/quality.py --clips DIR --gap 8 --frames 14 --short-side 360
+    python bench/quality.py --clips DIR --gap 8 --frames 14 --short-side 360 --mode bisect
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import rivals
 
 from interp_cli.errors import VfiError
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
-from interp_cli.options import Dedup, EngineOptions, Precision, Tta
+from interp_cli.options import Dedup, EngineOptions, Mode, Precision, Tta
 from interp_cli.quality.evaluate import Rebuild, Score, engine, mean_score, score_sample
 from interp_cli.quality.frames import Sample, clip_samples, find_material
 from interp_cli.speed.surroundings import surroundings
@@ -102,8 +102,14 @@ def _score_clip(
         result[name] = asdict(mean_score(cache.scores(name, clip, settings, _scorer(rebuild, samples))))
     if ours is not None:
         begun = time.monotonic()
-        result[OURS] = asdict(mean_score(_scorer(ours, samples)()))
+        scores = _scorer(ours, samples)()
+        result[OURS] = asdict(mean_score(scores))
         result["seconds"] = round(time.monotonic() - begun, 2)
+        times = [target.t for sample in samples for target in sample.targets]
+        result["by_time"] = {
+            str(t): mean_score(score for score, at in zip(scores, times, strict=True) if at == t).luma_psnr
+            for t in sorted(set(times))
+        }
     return result
 
 
@@ -123,6 +129,7 @@ def _ours(options: argparse.Namespace) -> Rebuild:
         device=options.device,
         precision=Precision(options.precision),
         tta=Tta(options.tta),
+        mode=Mode(options.mode),
         scene_detect=options.scene_detect,
         dedup=Dedup.OFF,
     )
@@ -155,6 +162,8 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
     both = [all(row[OURS]["luma_ssim"] > row[name]["luma_ssim"] for name in ("minterpolate", "dis")) for row in rows]
     summary["ssim_better_than_minterpolate_and_dis_share"] = fmean(both)
+    times = [t for t in rows[0]["by_time"] if all(t in row["by_time"] for row in rows)]
+    summary["by_time"] = {t: fmean(row["by_time"][t] for row in rows) for t in times}
     return summary
 
 
@@ -185,6 +194,8 @@ def _report(summary: dict[str, Any]) -> str:
     if "against" in summary:
         share = summary["ssim_better_than_minterpolate_and_dis_share"]
         lines.append(f"  SSIM better than minterpolate and DIS both: {share:.0%} of clips")
+    if len(summary.get("by_time", {})) > 1:
+        lines.append("  vfi, luma by t: " + "  ".join(f"{t} {db:.2f}" for t, db in summary["by_time"].items()) + " dB")
     return "\n".join(lines)
 
 
@@ -204,6 +215,9 @@ def _arguments() -> argparse.Namespace:
         "--precision", default="auto", choices=["auto", "fp32", "fp16", "bf16"], help="arithmetic (auto)"
     )
     parser.add_argument("--tta", default="none", choices=["none", "flip", "full"], help="test-time augmentation (none)")
+    parser.add_argument(
+        "--mode", default="auto", choices=["auto", "bisect", "direct"], help="how times are reached (auto)"
+    )
     parser.add_argument("--no-scene-detect", dest="scene_detect", action="store_false", help="treat no pair as a cut")
     parser.add_argument("--rivals-only", action="store_true", help="do not score vfi")
     parser.add_argument("--cache", type=Path, help="folder that keeps the rivals' scores between runs")
