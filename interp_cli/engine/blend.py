@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli import kernels
-from interp_cli.engine.planes import FULL, Apart, Frames, regrid
+from interp_cli.engine.planes import FULL, HALF, Apart, Frames, regrid
 from interp_cli.engine.source import Neighbour, Pair, Source
 from interp_cli.media.types import Family
 from interp_cli.model.blend import CLOSER, SEEN, mask_and_residual, seen
@@ -23,7 +23,6 @@ from interp_cli.model.network import MOTION_PITCH, Network, Synthesis
 from interp_cli.model.warp import warp
 
 _PITCH = 2  # px of the network's input: where frames are compared with those beyond them
-_HALF = (2, 2)  # px
 
 
 def blended(
@@ -34,14 +33,14 @@ def blended(
     `apart` is how much the warped frames differ, as `compose` says; `s` and `scale` are those of `compose`. Both are
     judged by the first plane. All colours of RGB get the same residual. `made` is not to be used any more.
     """
-    far = regrid(torch.cat([_beyond(pair, _nth(s, n)) for n, pair in enumerate(pairs)]), (scale * _PITCH,) * 2, _HALF)
+    far = regrid(torch.cat([_beyond(pair, _nth(s, n)) for n, pair in enumerate(pairs)]), (scale * _PITCH,) * 2, HALF)
     first, differs = made.full[:, :1], apart.full[:, :1]
     (height, width), several = made.size, made.full.shape[1] > 1
     peak, M, R, pitch = made.format.peak, s.M, None, FULL
     if len(made) == 1 and M.numel() == 1 and kernels.usable(first, differs, far):
         x = kernels.blend_seen(first, differs, far, float(M), float(t), peak=peak, closer=CLOSER, channels=SEEN)
         new = first.clone() if several else first
-        pitch = FULL if several or max(made.chroma_pitch) > max(_HALF) else made.chroma_pitch
+        pitch = FULL if several or max(made.chroma_pitch) > max(HALF) else made.chroma_pitch
         change = kernels.blend(new, differs, network.blend(x), float(M), pitch)
         R = new - first - change * differs if made.format.family is Family.RGB else None
     else:

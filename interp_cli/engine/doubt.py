@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli import kernels
-from interp_cli.engine.planes import FULL, Frames, regrid, stack
+from interp_cli.engine.planes import FULL, HALF, Frames, regrid, stack
 from interp_cli.model.network import Synthesis
 from interp_cli.model.propagate import around
 from interp_cli.model.warp import warp
@@ -25,7 +25,6 @@ from interp_cli.model.warp import warp
 GAIN = 1.75
 LEAST = 3.0  # code values of 8 bits
 TEXTURE = 9.0  # code values of 8 bits
-SEEN_AT = (2, 2)  # px
 _REACH = 2  # samples to either side that count
 _SLOWEST = 0.25  # px: a slower motion is none
 _STEP = 8  # px of the network's input between the flows that are asked for the median
@@ -75,7 +74,7 @@ class _Ends:
         if motion == (0.0, 0.0):
             return _apart(self.left.full[:, :1], self.right.full[:, :1])
         a, b = self.small
-        flow = torch.tensor(motion, device=a.device).view(1, 2, 1, 1) / SEEN_AT[0]
+        flow = torch.tensor(motion, device=a.device).view(1, 2, 1, 1) / HALF[0]
         flow = flow.expand(1, 2, *a.shape[-2:])
         a, b = warp(a, flow, unit=(-t, -t)), warp(b, flow, unit=(1 - t, 1 - t))
         return _seen((a - b).abs_())
@@ -168,7 +167,7 @@ def _apart(a: Tensor, b: Tensor | None = None) -> Tensor:
 
 
 def _halved(x: Tensor) -> Tensor:
-    return regrid(x, FULL, SEEN_AT)
+    return regrid(x, FULL, HALF)
 
 
 def _seen(x: Tensor) -> Tensor:
@@ -177,4 +176,4 @@ def _seen(x: Tensor) -> Tensor:
 
 
 def _enlarged(weight: Tensor, pitch: tuple[int, int], like: Tensor) -> Tensor:
-    return regrid(weight, SEEN_AT, pitch)[..., : like.shape[-2], : like.shape[-1]]
+    return regrid(weight, HALF, pitch)[..., : like.shape[-2], : like.shape[-1]]

@@ -27,6 +27,7 @@ Pitch = tuple[int, int]
 """Distance between samples (rows, columns) in px of the first plane."""
 
 FULL: Pitch = (1, 1)
+HALF: Pitch = (2, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +181,8 @@ def network_input(frames: Frames, color: Color, *, scale: int = 1, colour: bool 
 
 def _by_kernel(frames: Frames) -> bool:
     """Whether there is a kernel that makes them RGB."""
-    yuv, pitches = frames.format.family is Family.YUV, (FULL, (2, 2))
-    return yuv and frames.chroma_pitch in pitches and kernels.usable(frames.full)
+    yuv = frames.format.family is Family.YUV
+    return yuv and frames.chroma_pitch in (FULL, HALF) and kernels.usable(frames.full)
 
 
 def _chroma_part(uv: Tensor, code: _Code, span: float) -> Tensor:

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from interp_cli import kernels
 from interp_cli.engine.overlay import Mask
-from interp_cli.engine.planes import FULL, Frames, regrid
+from interp_cli.engine.planes import FULL, HALF, Frames, regrid
 from interp_cli.media.types import Planes
 from interp_cli.model.network import Synthesis
 
 BLOCK = 4  # px
 MOST_DIFFERENCE = 1.5  # code values of 8 bits: equal but for one step of rounding
 MOST_FLOW = 0.5  # px
-_HALF = (2, 2)  # px
 
 
 def same(a: Planes, b: Planes) -> bool:
@@ -38,12 +37,12 @@ def hold_still(made: Frames, frames0: Frames, frames1: Frames, s: Synthesis, *, 
     if not bool(still.any()):
         return made
     late = t > 0.5
-    if kernels.usable(made.full) and max(made.chroma_pitch) <= max(_HALF):
-        still = regrid(still, (BLOCK, BLOCK), _HALF)
+    if kernels.usable(made.full) and max(made.chroma_pitch) <= max(HALF):
+        still = regrid(still, (BLOCK, BLOCK), HALF)
         for n, frames in enumerate(frames1 if after else frames0 for after in late.tolist()):
-            kernels.hold(made.full[n], frames.full[n], still[n, 0], pitch=_HALF[0])
+            kernels.hold(made.full[n], frames.full[n], still[n, 0], pitch=HALF[0])
             if made.chroma is not None and frames.chroma is not None:
-                small = regrid(still[n : n + 1], _HALF, made.chroma_pitch)
+                small = regrid(still[n : n + 1], HALF, made.chroma_pitch)
                 kernels.hold(made.chroma[n], frames.chroma[n], small[0, 0], pitch=1)
         return Frames(made.full, made.chroma, made.format)
     late = late.view(-1, 1, 1, 1).to(made.full.device)

@@ -384,6 +384,9 @@ KERNEL int vfi_codes(In x, int64_t n, float peak, int bytes, void *out)
     return 0;
 }
 
+/* R, G or B of a pixel, by its row of a matrix. */
+INLINE float colour(In m, float luma, float u, float v) { return clamped(m[0] * luma + m[1] * u + m[2] * v + m[3], 0.0f, 1.0f); }
+
 /* RGB in [0, 1] of a luma plane of h x w and two colour planes of ch x cw, `pitch` (1 or 2) px between samples. Each of R, G
    and B is `matrix` (3, 4) times luma, u, v and 1; with `mean`, their mean is all there is. 0, or 1 without memory. */
 KERNEL int vfi_rgb(In luma, In colours, int h, int w, int ch, int cw, int pitch, In matrix, int mean, Out out)
@@ -397,19 +400,14 @@ KERNEL int vfi_rgb(In luma, In colours, int h, int w, int ch, int cw, int pitch,
         In u = row_of(colours, ch, cw, cw, y, pitch, w, memory, memory + wide);
         In v = row_of(colours + (size_t)ch * cw, ch, cw, cw, y, pitch, w, memory, memory + 2 * wide);
         for (int k = 0; k < (mean ? 0 : 3); k++) {
-            In m = matrix + 4 * k;
             Out o = out + ((size_t)k * h + y) * w;
             for (int x = 0; x < w; x++)
-                o[x] = clamped(m[0] * l[x] + m[1] * u[x] + m[2] * v[x] + m[3], 0.0f, 1.0f);
+                o[x] = colour(matrix + 4 * k, l[x], u[x], v[x]);
         }
-        if (mean) {
-            In r = matrix, g = matrix + 4, b = matrix + 8;
-            Out o = out + (size_t)y * w;
-            for (int x = 0; x < w; x++)
-                o[x] = (clamped(r[0] * l[x] + r[1] * u[x] + r[2] * v[x] + r[3], 0.0f, 1.0f) +
-                        clamped(g[0] * l[x] + g[1] * u[x] + g[2] * v[x] + g[3], 0.0f, 1.0f) +
-                        clamped(b[0] * l[x] + b[1] * u[x] + b[2] * v[x] + b[3], 0.0f, 1.0f)) * (1.0f / 3.0f);
-        }
+        Out o = out + (size_t)y * w;
+        for (int x = 0; mean && x < w; x++)
+            o[x] = (colour(matrix, l[x], u[x], v[x]) + colour(matrix + 4, l[x], u[x], v[x]) +
+                    colour(matrix + 8, l[x], u[x], v[x])) * (1.0f / 3.0f);
     }
     free(memory);
     return 0;
@@ -485,7 +483,6 @@ KERNEL int vfi_doubt(In own, In rest, const float *moved, In left, int h, int w,
             Out to = apart + (size_t)j * wide;
             if (ready[j]++)
                 continue;
-            ready[j] = 1;
             sum_row(around + (size_t)from * wide, wide, w, 2, column, mean);
             for (int x = 0; x < w; x++)
                 to[x + 2] = fabsf(p[x] - mean[x] * (1.0f / 25.0f));

@@ -55,8 +55,8 @@ class Synthesis:
         """Both flows, (N, 4, ...): those that lie one after the other in memory are not copied."""
         a, b = self.F_t0, self.F_t1
         alike = a.shape == b.shape and a.stride() == b.stride() and not a.requires_grad
-        same = alike and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
-        if same and b.storage_offset() - a.storage_offset() == 2 * a.stride(1):
+        apart = b.storage_offset() - a.storage_offset()
+        if alike and apart == 2 * a.stride(1) and b.data_ptr() - a.data_ptr() == apart * a.element_size():
             return a.as_strided((a.shape[0], 4, *a.shape[2:]), a.stride(), a.storage_offset())
         return torch.cat((a, b), 1)
 
