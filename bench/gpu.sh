@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that is to be checked on a real GPU, in under 10 minutes: the tests marked gpu; speed and memory of sizes,
-# arithmetics and batches; what half precision costs in quality. For the machine's Python with the packages of
+# Everything that is to be checked on a real GPU, in under 10 minutes: the tests marked gpu, NVDEC and NVENC among them;
+# speed and memory of sizes, arithmetics and batches; what half precision costs in quality. For the machine's Python with the packages of
 # pip install -c constraints.txt '.[test]' and a torch that knows the GPU.
 #
 #   bench/gpu.sh [CLIPS [RESULTS]]      PYTHON=python3.12 bench/gpu.sh ~/clips
@@ -80,6 +80,7 @@ for name, loss in lost.items():
 sys.exit(max(lost.values()) > 0.05)
 END
 cat "$results/half-precision.txt"
+speed nvdec --size 1080p --hwaccel cuda --runs 1 --no-minterpolate
 speed minterpolate --size 480p --runs 1
 for precision in fp32 bf16; do
     speed "1080p-$precision" --size 1080p --precision "$precision" --runs 1 --no-minterpolate

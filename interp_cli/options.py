@@ -1,5 +1,7 @@
 """What the user asked for, as frozen values. No defaults are hidden elsewhere."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,7 +47,7 @@ class Scale(StrEnum):
 
 
 class Codec(StrEnum):
-    """Video codec of the output."""
+    """Video codec of the output, or one by the encoder of a GPU."""
 
     H264 = "h264"
     HEVC = "hevc"
@@ -53,6 +55,22 @@ class Codec(StrEnum):
     VP9 = "vp9"
     PRORES = "prores"
     FFV1 = "ffv1"
+    H264_NVENC = "h264_nvenc"
+    HEVC_NVENC = "hevc_nvenc"
+    AV1_NVENC = "av1_nvenc"
+
+    @property
+    def plain(self) -> Codec:
+        """What the result holds, whoever encodes it."""
+        return Codec(self.removesuffix("_nvenc"))
+
+
+class Hwaccel(StrEnum):
+    """What decodes the video."""
+
+    AUTO = "auto"  # the GPU that frames are made on, where it can; else the processor
+    NONE = "none"  # the processor
+    CUDA = "cuda"  # NVDEC of that GPU, or of the first
 
 
 class Deinterlace(StrEnum):

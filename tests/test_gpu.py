@@ -1,11 +1,14 @@
-"""On a CUDA device: frames are the CPU's but for rounding, whatever the batch; jobs finish, also in little memory.
+"""On a CUDA device: frames are the CPU's but for rounding, whatever the batch; jobs finish, also in little memory;
+NVDEC decodes to the bit, and NVENC holds every frame, where they are.
 
 Run by bench/gpu.sh. Everything here is marked gpu, and left out where there is no such device.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,14 @@ import torch
 from numpy.typing import NDArray
 from whole_files import frames as decoded
 
-from interp_cli.errors import DeviceError
+from interp_cli.errors import DeviceError, MissingToolError
 from interp_cli.job.job import Job, run
 from interp_cli.job.network import make_interpolator
+from interp_cli.media.decode import decode, why_not_on_gpu
+from interp_cli.media.ffmpeg import find_ffmpeg
+from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import Color, Planes, pixel_format
-from interp_cli.options import EncodeOptions, EngineOptions, Mode, Precision
+from interp_cli.options import Codec, EncodeOptions, EngineOptions, Mode, Precision
 from interp_cli.timeline import Target
 
 pytestmark = [
@@ -115,3 +121,34 @@ def test_a_gpu_that_is_not_there_is_refused_though_another_is() -> None:
     count = torch.cuda.device_count()
     with pytest.raises(DeviceError, match=f"torch sees {count} CUDA device"):
         make_interpolator(EngineOptions(device=f"cuda:{count}"), note=print)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv420p10le"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_nvdec_gives_the_frames_of_the_processor(pix_fmt: str, codec: str, tmp_path: Path) -> None:
+    clip = small_clips.clip(
+        tmp_path / "in.mkv", size="320x192", sound=False, codec=("-c:v", codec, "-pix_fmt", pix_fmt, "-bf", "2")
+    )
+    ffmpeg = find_ffmpeg()
+    info = replace(probe(str(clip), ffmpeg=ffmpeg), gpu=0)
+    timeline = scan(info, ffmpeg=ffmpeg)
+    if reason := why_not_on_gpu(info, timeline, ffmpeg=ffmpeg):
+        assert "not those of the processor" not in reason
+        pytest.skip(reason)
+    with decode(info, timeline, ffmpeg=ffmpeg) as frames:
+        found = [hashlib.md5(b"".join(plane.tobytes() for plane in planes.data)).hexdigest() for planes in frames]
+    assert found == small_clips.frame_sums(clip)
+
+
+@pytest.mark.parametrize("codec", ["h264_nvenc", "hevc_nvenc", "av1_nvenc"])
+def test_nvenc_holds_every_frame(codec: str, tmp_path: Path) -> None:
+    clip = small_clips.clip(tmp_path / "in.mp4", size="320x192")
+    out = tmp_path / "out.mp4"
+    encode = EncodeOptions(codec=Codec(codec))
+    try:
+        run(Job(input=str(clip), output=str(out), rate="2x", engine=EngineOptions(device="cuda"), encode=encode))
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    given, found = decoded(clip), decoded(out)
+    assert len(found) == 50
+    assert worst(given, found[::2]) < 3

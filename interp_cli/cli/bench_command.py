@@ -12,7 +12,7 @@ import click
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, LENGTH, SIZES, Session, VfiCommand, option
 from interp_cli.errors import printable
-from interp_cli.options import Dedup
+from interp_cli.options import Dedup, Hwaccel
 
 _WHAT = "What is measured"
 
@@ -66,6 +66,7 @@ _WHAT = "What is measured"
 @shared.max_pixels_option
 @shared.engine_options
 @shared.encode_options
+@shared.hwaccel_option
 @shared.ffmpeg_option
 @shared.json_option
 @shared.quiet_option
@@ -97,6 +98,7 @@ def bench_command(ctx: click.Context, /, **values: Any) -> None:
         engine=shared.engine_of({**values, "dedup": Dedup.AUTO}),
         encode=shared.encode_of(values),
         limits=shared.limits_of(values),
+        hwaccel=Hwaccel(values["hwaccel"]),
         ffmpeg=find_ffmpeg(values["ffmpeg"]),
     )
     info = look_at(asked)
@@ -129,6 +131,7 @@ def bench_command(ctx: click.Context, /, **values: Any) -> None:
             "runs": values["runs"],
             "engine": asdict(asked.engine),
             "encode": asdict(asked.encode),
+            "hwaccel": asked.hwaccel,
         }
         around = surroundings(asked.ffmpeg)
         click.echo(json.dumps({**around, "clip": Path(asked.clip).name, "settings": asked_for, "sizes": sizes}))

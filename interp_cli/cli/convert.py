@@ -16,7 +16,7 @@ from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, PLAIN_RATE, RATE, Session, VfiCommand, one_of, option, together
 from interp_cli.cli.piped import Piped, piped
 from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, printable
-from interp_cli.options import AudioInSlowMotion, Deinterlace, ProgressStyle, Rhythm
+from interp_cli.options import AudioInSlowMotion, Deinterlace, Hwaccel, ProgressStyle, Rhythm
 from interp_cli.progress import Progress, make_progress
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ _COMMON = [
     shared.scene_options,
     shared.deinterlace_option,
     shared.encode_options,
+    shared.hwaccel_option,
     shared.ffmpeg_option,
     shared.stall_option,
 ]
@@ -177,6 +178,7 @@ def _jobs(pipes: Piped, values: dict[str, Any], *, rate: str | None, slow: Fract
         scenes_in=values["scenes_in"],
         scenes_out=values["scenes_out"],
         limits=shared.limits_of(values),
+        hwaccel=Hwaccel(values["hwaccel"]),
         ffmpeg=values["ffmpeg"],
     )
     return [replace(template, input=path, protected=inputs) for path in inputs]

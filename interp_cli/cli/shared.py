@@ -28,6 +28,7 @@ from interp_cli.options import (
     Deinterlace,
     EncodeOptions,
     EngineOptions,
+    Hwaccel,
     InputLimits,
     Mode,
     Precision,
@@ -144,8 +145,8 @@ limit_options = together(
 encode_options = together(
     option(
         "-c", "--codec", section=_VIDEO, type=CODEC, metavar="|".join(Codec),
-        help="Video codec.  [default: h264; hevc for more than 8 bits; what the container takes; with transparency "
-        "what keeps it]",
+        help="Video codec, *_nvenc: by an NVIDIA GPU.  [default: h264; hevc for more than 8 bits; what the container "
+        "takes; with transparency what keeps it]",
     ),
     option(
         "--crf", section=_VIDEO, type=click.FloatRange(min=0), metavar="N",
@@ -195,6 +196,10 @@ stall_option = option(
 )  # fmt: skip
 dry_run_option = option("--dry-run", section=_RESULT, is_flag=True, help="Print the plan; write nothing.")
 
+hwaccel_option = option(
+    "--hwaccel", section=_VIDEO, type=choice(Hwaccel), default="auto", show_default=True,
+    help="Decode on an NVIDIA GPU; auto: on the one that makes the frames, where it gives the processor's frames.",
+)  # fmt: skip
 ffmpeg_option = option(
     "--ffmpeg", section=_VIDEO, type=click.Path(), metavar="FILE",
     help="The ffmpeg to use.  [default: VFI_FFMPEG, the one on PATH, then that of imageio-ffmpeg]",

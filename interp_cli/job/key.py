@@ -28,6 +28,7 @@ _ELSEWHERE = {
     "fresh",
     "verify",
     "limits",
+    "hwaccel",
     "ffmpeg",
     "scenes_in",  # its cuts are in the key, whatever its name
     "scenes_out",

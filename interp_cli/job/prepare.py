@@ -30,6 +30,7 @@ from interp_cli.options import (
     Deinterlace,
     EncodeOptions,
     EngineOptions,
+    Hwaccel,
     InputLimits,
     Mode,
     Rhythm,
@@ -76,6 +77,7 @@ class Job:
     scenes_in: str | None = None  # a list of cuts, to be believed
     scenes_out: str | None = None  # where the cuts are written
     limits: InputLimits = field(default_factory=InputLimits)
+    hwaccel: Hwaccel = Hwaccel.AUTO
     ffmpeg: str | None = None
 
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp_cli.engine.look import Look, Sight
-from interp_cli.errors import FfmpegError, InputError
+from interp_cli.errors import DeviceError, FfmpegError, InputError
 from interp_cli.job.key import check_unchanged
+from interp_cli.job.network import choose_device
 from interp_cli.job.pipeline import run_pipeline
 from interp_cli.job.prepare import Prepared
 from interp_cli.job.stop import Stop
 from interp_cli.job.workdir import Done, WorkDirectory
-from interp_cli.media.decode import decode, working_format
+from interp_cli.media.decode import decode, why_not_on_gpu, working_format
 from interp_cli.media.encode import Encoder, count_frames
-from interp_cli.media.types import Planes
+from interp_cli.media.types import MediaInfo, Planes
+from interp_cli.options import Hwaccel
 from interp_cli.progress import Progress
 from interp_cli.timeline import Segment
 from interp_cli.weights import sha256_of
@@ -44,13 +46,32 @@ def make_segments(
     wanted = range(work.numbers.start + first, work.numbers.start + last)
     whole = len(wanted) == len(work.timeline)
     maker = _Maker(work, interpolator, todo)
-    decoded = decode(work.info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted, fields=work.fields)
+    info = decoder_of(work)
+    decoded = decode(info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted, fields=work.fields)
     run_pipeline(
         _looked_at(decoded, _sight(work)),
         lambda frames: maker.frames(frames, first),
         lambda frames: _encode(work, place, maker, frames, progress),
         stop=stop,
     )
+
+
+def decoder_of(work: Prepared) -> MediaInfo:
+    """What the file holds, with the GPU that decodes it if one is wanted and can.
+
+    Raises DeviceError where it was asked for and cannot.
+    """
+    device = choose_device(work.job.engine.device)
+    cuda = device.startswith("cuda")
+    if work.job.hwaccel is Hwaccel.NONE or not (cuda or work.job.hwaccel is Hwaccel.CUDA):
+        return work.info
+    info = replace(work.info, gpu=int(device.partition(":")[2] or 0) if cuda else 0)
+    reason = why_not_on_gpu(info, work.stored, ffmpeg=work.ffmpeg)
+    if reason is None:
+        return info
+    if work.job.hwaccel is Hwaccel.CUDA:
+        raise DeviceError(f"the GPU cannot decode {work.info.path} ({reason}): leave --hwaccel cuda out")
+    return work.info
 
 
 @contextmanager

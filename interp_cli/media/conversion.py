@@ -8,7 +8,9 @@ from interp_cli.errors import UsageError
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import HD_LINES, PIXEL_FORMATS, Color, Family, MediaInfo, PixelFormat, VideoStream
 
-_EVEN_ONLY = {"libx264", "libx265", "libsvtav1", "prores_ks"}  # refuse odd sizes where chroma is subsampled
+_EVEN_ONLY = {  # refuse odd sizes where chroma is subsampled
+    "libx264", "libx265", "libsvtav1", "prores_ks", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
+}  # fmt: skip
 _SCALE_NAMES = {  # as the scale filter calls the matrices that it knows
     "bt709": "bt709",
     "fcc": "fcc",

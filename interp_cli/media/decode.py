@@ -1,7 +1,8 @@
 """A video file -> raw frames in its own pixel format, through a pipe."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ def decode(
 
     `timeline` is that of the whole file (from `scan`), `frames` the consecutive source frame numbers wanted (None:
     all). Frames before them are decoded too, which is slower than seeking but exact for every file. With `fields`,
-    every field becomes a frame, and `timeline` and `frames` count those (`timeline.in_fields()`).
+    every field becomes a frame, and `timeline` and `frames` count those (`timeline.in_fields()`). If `info` names a GPU
+    that does not go on, the processor does.
     The iterator raises InputError when the file ends early or holds other frames than its packets announce.
     """
     wanted = range(len(timeline)) if frames is None else frames
@@ -36,11 +38,43 @@ def decode(
     if info.pictures:
         yield read_pictures(info, timeline, wanted, ffmpeg=ffmpeg)
         return
-    options = _raw_options(info.video, wanted, whole=frames is None, fields=fields)
+    with ExitStack() as stack:
+
+        def start(info: MediaInfo, wanted: range, *, whole: bool = False) -> Child:
+            options = _raw_options(info.video, wanted, whole=whole, fields=fields, gpu=info.gpu is not None)
+            return stack.enter_context(_running(info, options, ffmpeg))
+
+        yield _read(start(info, wanted, whole=frames is None), start, info, timeline, wanted)
+
+
+def _running(info: MediaInfo, options: dict[str, str], ffmpeg: Ffmpeg) -> AbstractContextManager[Child]:
+    gpu = {} if info.gpu is None else {"hwaccel": "cuda", "hwaccel_device": str(info.gpu)}
+    inputs = [source(info.path, {**info.reading, **gpu}, max_pixels=info.max_pixels)]
     output = Output("pipe:1", (f"0:{info.video.index}",), options)
-    inputs = [source(info.path, info.reading, max_pixels=info.max_pixels)]
-    with child(ffmpeg, inputs, [output], flags=_AS_THEY_ARE, tied=True) as running:
-        yield _read(running, info, timeline, wanted)
+    return child(ffmpeg, inputs, [output], flags=_AS_THEY_ARE, tied=True)
+
+
+# What NVDEC hands out for frames of these formats, with the same values in another layout.
+_NVDEC_FORMATS = {"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le"}
+_TRIED = 4  # frames
+
+
+def why_not_on_gpu(info: MediaInfo, timeline: Timeline, *, ffmpeg: Ffmpeg) -> str | None:
+    """Why the GPU that `info` names does not decode this file, by its first frames; None if it does, to the bit."""
+    if info.pictures:
+        return "they are pictures"
+    if info.video.pix_fmt not in _NVDEC_FORMATS:
+        return f"vfi asks NVDEC for 8 and 10 bits of 4:2:0, and this is {info.video.pix_fmt}"
+    found = []
+    first = range(min(_TRIED, len(timeline)))
+    for where in (info, replace(info, gpu=None)):
+        options = _raw_options(info.video, first, whole=False, gpu=where.gpu is not None)
+        with _running(where, {**options, "f": "framemd5"}, ffmpeg) as running:
+            found.append(running.read())
+            status, lines = running.finish()
+        if status:
+            return str(failure("do it", status=status, lines=lines)).split(": ", 1)[1]
+    return None if found[0] == found[1] else "its frames are not those of the processor"
 
 
 _AS_THEY_ARE = ("-noauto_conversion_filters",)  # what is not asked for by a filter of ours is an error
@@ -60,14 +94,17 @@ def piped_format(pix_fmt: str) -> str:
     return "rgba" if target == "gbrap" != pix_fmt else target
 
 
-def _raw_options(video: VideoStream, wanted: range, *, whole: bool, fields: bool = False) -> dict[str, str]:
+def _raw_options(
+    video: VideoStream, wanted: range, *, whole: bool, fields: bool = False, gpu: bool = False
+) -> dict[str, str]:
     seen = wanted
     if fields:  # frames, with neighbours enough that a field looks the same whatever part is asked for
         seen = range(max(0, wanted.start // 2 - NEIGHBOURS), -(-wanted.stop // 2) + NEIGHBOURS)
     filters = [] if whole else [_trim(seen)]
-    filters.append(f"format={video.pix_fmt}")
+    decoded = _NVDEC_FORMATS[video.pix_fmt] if gpu else video.pix_fmt
+    filters.append(f"format={decoded}")
     target = piped_format(video.pix_fmt)
-    if target != video.pix_fmt:
+    if target != decoded:
         filters.append(_unpack(video, target))
     filters.append(_guard(video))
     if fields:
@@ -98,10 +135,16 @@ def _unpack(video: VideoStream, target: str) -> str:
     return f"scale={kept}flags=accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:sws_dither=none,format={target}"
 
 
-def _read(running: Child, info: MediaInfo, timeline: Timeline, wanted: range) -> Iterator[Planes]:
+def _read(
+    running: Child, start: Callable[[MediaInfo, range], Child], info: MediaInfo, timeline: Timeline, wanted: range
+) -> Iterator[Planes]:
     pixels, piped = working_format(info.video.pix_fmt), piped_format(info.video.pix_fmt)
     for done, i in enumerate(wanted):
         planes = raw_frame(running, piped, info.video.width, info.video.height)
+        if planes is None and info.gpu is not None:
+            info = replace(info, gpu=None)
+            running = start(info, range(i, wanted.stop))
+            planes = raw_frame(running, piped, info.video.width, info.video.height)
         if planes is None:
             status, lines = running.finish()
             if status < 0:

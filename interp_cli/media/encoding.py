@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
-from interp_cli.errors import MissingToolError, UsageError
+from interp_cli.errors import FfmpegError, MissingToolError, UsageError
 from interp_cli.media.conversion import choose_format, color_options, conversion, padding
-from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats
+from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, encoder_formats, run
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import mastering_options
 from interp_cli.media.orientation import orientation_note, turning
@@ -23,6 +24,14 @@ _ENCODERS = {
     Codec.VP9: ("libvpx-vp9",),
     Codec.PRORES: ("prores_ks",),
     Codec.FFV1: ("ffv1",),
+    Codec.H264_NVENC: ("h264_nvenc",),
+    Codec.HEVC_NVENC: ("hevc_nvenc",),
+    Codec.AV1_NVENC: ("av1_nvenc",),
+}
+_NVENC = {  # the pixel formats that are asked of them; ffmpeg lists the same ones for all three
+    "h264_nvenc": ("yuv420p", "yuv444p"),
+    "hevc_nvenc": ("yuv420p", "yuv444p", "yuv420p10le"),
+    "av1_nvenc": ("yuv420p", "yuv420p10le"),
 }
 _ANY = frozenset(Codec)
 _HOLDS = {  # what the muxers write and players find in such files
@@ -42,9 +51,13 @@ _SLICED = 16  # px: below that FFV1 of level 3 finds no number of slices for som
 _KEEPS_ALPHA = {"mov": Codec.PRORES, "matroska": Codec.FFV1, "nut": Codec.FFV1}
 # Quality that is hard to tell from the source; each codec's scale is its own. x265's 18 and x264's 16 reach about the
 # same quality, VP9's and AV1's 0-63 scale reaches it near 20 and 22.
-_CRF = {"libx264": "16", "libx265": "18", "libsvtav1": "22", "libaom-av1": "20", "libvpx-vp9": "20"}
-_CRF_LIMIT = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libaom-av1": 63, "libvpx-vp9": 63}
+_CRF = {
+    "libx264": "16", "libx265": "18", "libsvtav1": "22", "libaom-av1": "20", "libvpx-vp9": "20",
+    "h264_nvenc": "18", "hevc_nvenc": "20", "av1_nvenc": "24",
+}  # fmt: skip
+_CRF_MOST = {"libsvtav1": 63, "libaom-av1": 63, "libvpx-vp9": 63}  # of the others 51
 _PRESET = {"libx264": "medium", "libx265": "medium", "libsvtav1": "6", "libaom-av1": "4", "libvpx-vp9": "2"}
+_PRESET |= dict.fromkeys(_NVENC, "p5")
 _X26 = "ultrafast|superfast|veryfast|faster|fast|medium|slow|slower|veryslow|placebo"
 _PRESETS = {
     "libx264": _X26,
@@ -52,11 +65,16 @@ _PRESETS = {
     "libsvtav1": "|".join(map(str, range(14))) + f"|{_X26}",
     "libaom-av1": "|".join(map(str, range(9))) + f"|{_X26}",
     "libvpx-vp9": "good|best|realtime|" + "|".join(map(str, range(9))) + f"|{_X26}",
+    **dict.fromkeys(_NVENC, f"p1|p2|p3|p4|p5|p6|p7|{_X26}"),
 }
-_NUMBERS = {  # x264's preset names in AV1's and VP9's words; "medium" is the default
+_NUMBERS: dict[str, dict[str, int | str]] = {  # x264's preset names in the words of others; "medium" is the default
     "libsvtav1": dict(zip(_X26.split("|"), (12, 11, 10, 9, 8, 6, 4, 3, 2, 1), strict=True)),
     "libaom-av1": dict(zip(_X26.split("|"), (8, 8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True)),
     "libvpx-vp9": dict(zip(_X26.split("|"), (8, 7, 6, 5, 4, 2, 1, 1, 0, 0), strict=True)),
+    **{
+        name: dict(zip(_X26.split("|"), (f"p{n}" for n in (1, 1, 2, 3, 4, 5, 6, 7, 7, 7)), strict=True))
+        for name in _NVENC
+    },
 }
 _OURS = {  # what vfi sets, or what would add to its outputs; with or without a ":stream" behind it
     "i", "map", "f", "y", "n", "r", "s", "vf", "af", "filter", "filter_complex", "filter_complex_script",
@@ -100,7 +118,7 @@ class Encoding:
         return {
             "f": self.segments,
             "c:v": self.encoder,
-            "pix_fmt": self.pix_fmt,
+            "pix_fmt": "p010le" if self.encoder in _NVENC and self.pix_fmt == "yuv420p10le" else self.pix_fmt,
             "fps_mode": "passthrough",
             **({"vf": ",".join(filters)} if filters else {}),
             **color_options(self.color),
@@ -117,22 +135,23 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
     """The encoder and its settings for this source, in a file of `container` (ffmpeg's muxer name).
 
     By default H.264 for 8 bits, 10-bit HEVC for more, VP9 in WebM. --preset takes x264's names ("ultrafast" to
-    "placebo") for AV1 and VP9 too, besides their own numbers. Raises UsageError for what cannot go together,
-    MissingToolError if this ffmpeg has no such encoder.
+    "placebo") for AV1, VP9 and NVENC too, besides their own. Raises UsageError for what cannot go together,
+    MissingToolError if this ffmpeg has no such encoder, or if it is a GPU's and does not work.
     """
     source = working_format(info.video.pix_fmt)
-    codec = options.codec or _default_codec(info.video, container, ffmpeg)
+    asked = options.codec or _default_codec(info.video, container, ffmpeg)
+    codec = asked.plain
     if not holds(container, codec):
         able = [name for name, codecs in _HOLDS.items() if codec in codecs]
         endings = ", ".join(map(suffix_of, able))
         raise UsageError(f"a {container} file does not hold {codec}: name the output with one of {endings}")
-    encoder, formats = _find_encoder(codec, info.video, ffmpeg)
+    encoder, formats = _find_encoder(asked, info.video, ffmpeg)
     if codec is Codec.VP9:
         formats = tuple(name for name in formats if _vp9_shows(name, container))
     pix_fmt = choose_format(source, options.pix_fmt, formats, encoder, played=codec in _PLAYED)
     mastering, unsaid = _mastering(info, encoder)
     tiny = _least_side(info.video) < _SLICED
-    in_order = {"bf": "0"} if container == "avi" and encoder == "libx264" else {}  # AVI has no times of showing
+    in_order = {"bf": "0"} if container == "avi" and codec is Codec.H264 else {}  # AVI has no times of showing
     settings = _settings(encoder, options, pix_fmt, tiny=tiny)
     args = _joined(settings, mastering, in_order, _extra(options.ffmpeg_args))
     filters, color, notes = conversion(info, source, pix_fmt, encoder)
@@ -141,10 +160,8 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         notes = (*notes, f"the last column or row is repeated, which makes {size}: {encoder} takes even sizes only")
     turned = orientation_note(info.video, container, ffmpeg)
     notes = (*notes, *([turned] if turned else []), *unsaid)
-    shown = [
-        f"{k.split(':')[0]} {args[k]}" for k in ("crf", "preset", "cpu-used", "deadline", "profile:v") if k in args
-    ]
-    return Encoding(
+    shown = [f"{k.split(':')[0]} {args[k]}" for k in _SHOWN if k in args]
+    chosen = Encoding(
         encoder=encoder,
         codec=codec,
         args=tuple(args.items()),
@@ -156,6 +173,23 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         padding=more,
         turning=turning(info.video, PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)) if turned else (),
     )
+    if encoder in _NVENC and (reason := _why_not(chosen, info.video, ffmpeg)):
+        raise MissingToolError(f"{encoder} does not work here ({reason}): take the processor's encoder, -c {codec}")
+    return chosen
+
+
+@lru_cache(maxsize=64)
+def _why_not(encoding: Encoding, video: VideoStream, ffmpeg: Ffmpeg) -> str | None:
+    """Why frames like those of `video` cannot be encoded so, by trying; None if they can."""
+    width, height = (side + more for side, more in zip((video.width, video.height), encoding.padding, strict=True))
+    grey = f"color=gray:s={width}x{height}:r=25,format={working_format(video.pix_fmt).name}"
+    options = encoding.output_options(width=width, height=height, sar=Fraction(1))
+    written = Output("-", (), {**options, "f": "null", "frames:v": "2"})
+    try:
+        run(ffmpeg, [Input(grey, {"f": "lavfi"})], [written], doing="try it")
+    except FfmpegError as error:
+        return str(error).split(": ", 1)[1]
+    return None
 
 
 def _mastering(info: MediaInfo, encoder: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -170,6 +204,7 @@ def _mastering(info: MediaInfo, encoder: str) -> tuple[dict[str, str], tuple[str
     return options or {}, tuple(notes)
 
 
+_SHOWN = ("crf", "cq", "preset", "cpu-used", "deadline", "profile:v")  # options
 _LISTS = ("x264-params", "x265-params", "svtav1-params")  # options that are lists of options
 
 
@@ -203,7 +238,9 @@ def _vp9_shows(pix_fmt: str, container: str) -> bool:
 
 def _find_encoder(codec: Codec, video: VideoStream, ffmpeg: Ffmpeg) -> tuple[str, tuple[str, ...]]:
     """The first encoder that takes the source's format, else the first that is there and takes its size."""
-    built_in = [(name, f) for name in _ENCODERS[codec] if (f := encoder_formats(ffmpeg, name)) is not None]
+    built_in = [
+        (name, _NVENC.get(name, f)) for name in _ENCODERS[codec] if (f := encoder_formats(ffmpeg, name)) is not None
+    ]
     if not built_in:
         wanted = " or ".join(_ENCODERS[codec])
         raise MissingToolError(f"{ffmpeg.path} was built without {wanted}: choose another --codec or another --ffmpeg")
@@ -218,7 +255,7 @@ def _find_encoder(codec: Codec, video: VideoStream, ffmpeg: Ffmpeg) -> tuple[str
 
 
 def _settings(encoder: str, options: EncodeOptions, pix_fmt: str, *, tiny: bool) -> dict[str, str]:
-    """Quality and speed in the encoder's own words. For AV1 and VP9, x264's preset names stand for their numbers."""
+    """Quality and speed in the encoder's own words, of which x264's preset names are translated."""
     if encoder in ("prores_ks", "ffv1"):
         if options.crf is not None:
             kind = "lossless" if encoder == "ffv1" else "graded by profile (--preset hq, for example)"
@@ -233,8 +270,9 @@ def _settings(encoder: str, options: EncodeOptions, pix_fmt: str, *, tiny: bool)
         raise UsageError(
             f"{encoder} has no --preset {options.preset}: choose one of {_PRESETS[encoder].replace('|', ', ')}"
         )
-    if options.crf is not None and not 0 <= options.crf <= _CRF_LIMIT[encoder]:
-        better = f"give 0 to {_CRF_LIMIT[encoder]}, where less is better quality, such as {_CRF[encoder]}"
+    least, most = int(encoder in _NVENC), _CRF_MOST.get(encoder, 51)  # NVENC's 0 is a choice of its own
+    if options.crf is not None and not least <= options.crf <= most:
+        better = f"give {least} to {most}, where less is better quality, such as {_CRF[encoder]}"
         raise UsageError(f"{encoder} has no --crf {options.crf:g}: {better}")
     crf = _CRF[encoder] if options.crf is None else f"{options.crf:g}"
     preset = options.preset or _PRESET[encoder]
@@ -245,6 +283,8 @@ def _settings(encoder: str, options: EncodeOptions, pix_fmt: str, *, tiny: bool)
         return {"crf": crf, "preset": preset, "x265-params": "log-level=error"}
     if encoder == "libsvtav1":
         return {"crf": crf, "preset": preset}
+    if encoder in _NVENC:
+        return {"rc": "vbr", "cq": crf, "b:v": "0", "preset": preset}
     speed = {"cpu-used": preset} if re.fullmatch(r"\d", preset) else {"deadline": preset}
     return {"crf": crf, "b:v": "0", "row-mt": "1", **speed}
 

@@ -181,6 +181,7 @@ class MediaInfo:
     tags: tuple[tuple[str, str], ...] = ()
     pictures: tuple[str, ...] = ()  # still pictures, one per frame; empty for a file of ffmpeg's
     limits: InputLimits | None = None  # that every reading of the file keeps to; None for a file of our own making
+    gpu: int | None = None  # the CUDA device whose NVDEC decodes its frames; None: the processor
 
     @property
     def reading(self) -> dict[str, str | None]:

@@ -6,20 +6,21 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 from interp_cli.errors import InputError, UsageError
 from interp_cli.job.prepare import Job, Prepared, prepare
+from interp_cli.job.segments import decoder_of
 from interp_cli.job.stop import Stop
 from interp_cli.media.bounds import SILENCE_S
 from interp_cli.media.decode import decode
 from interp_cli.media.ffmpeg import Ffmpeg, Output, child, failure, file_url, source
 from interp_cli.media.probe import probe
 from interp_cli.media.types import MediaInfo, Planes
-from interp_cli.options import EncodeOptions, EngineOptions, InputLimits
+from interp_cli.options import EncodeOptions, EngineOptions, Hwaccel, InputLimits
 from interp_cli.timeline import Target
 
 EXAMPLE = Path("examples/clip.mp4")
@@ -37,6 +38,7 @@ class Asked:
     engine: EngineOptions
     encode: EncodeOptions
     limits: InputLimits
+    hwaccel: Hwaccel = Hwaccel.AUTO
     ffmpeg: Ffmpeg
 
 
@@ -93,9 +95,11 @@ def material(asked: Asked, info: MediaInfo, *, lines: int, stop: Stop) -> Iterat
                 engine=asked.engine,
                 encode=asked.encode,
                 limits=asked.limits,
+                hwaccel=asked.hwaccel,
                 ffmpeg=asked.ffmpeg.path,
             )
         )
+        work = replace(work, info=decoder_of(work))
         frames = _held(work, float(asked.factor))
         yield Material(folder=folder, work=work, frames=frames, targets=_between(work, len(frames)))
     finally:

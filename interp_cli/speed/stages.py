@@ -128,7 +128,7 @@ def command(material: Material, settings: Path) -> list[str]:
     engine, encode = job.engine, job.encode
     model = str(Path(engine.model).absolute()) if engine.model.endswith(".safetensors") else engine.model
     argv = [sys.executable, "-m", "interp_cli", "upsample", job.input, "-o", str(job.output), "-y", "--fresh"]
-    argv += ["--config", str(settings), "--ffmpeg", material.work.ffmpeg.path]
+    argv += ["--config", str(settings), "--ffmpeg", material.work.ffmpeg.path, "--hwaccel", job.hwaccel]
     argv += ["--factor", str(job.rate).removesuffix("x")]
     argv += ["-m", model, "--device", engine.device, "--precision", engine.precision, "--mode", engine.mode]
     argv += ["--batch", str(engine.batch or "auto"), "--threads", str(engine.threads or "auto")]
