@@ -137,6 +137,18 @@ def blending(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
     use_network(monkeypatch, LinearBlend())
 
 
+@pytest.fixture(scope="session")
+def quick_compiler(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """For CC: a compiler that does not optimise, for tests of building and not of what is built; "" without any."""
+    found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if found is None:
+        return ""
+    path = tmp_path_factory.mktemp("compiler") / "cc"
+    path.write_text(f'#!/bin/sh\nexec "{found}" "$@" -O0\n')
+    path.chmod(0o755)
+    return str(path)
+
+
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=24000/1001:d=2")
 TONE = ("-f", "lavfi", "-i", "sine=d=2")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-pix_fmt", "yuv420p")

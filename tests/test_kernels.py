@@ -45,8 +45,11 @@ def both(work: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="there is no C compiler")
-def test_an_installation_on_a_machine_with_a_c_compiler_has_kernels(tmp_path: Path) -> None:
+def test_an_installation_on_a_machine_with_a_c_compiler_has_kernels(
+    tmp_path: Path, quick_compiler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert kernels.available()
+    monkeypatch.setenv("CC", quick_compiler)
     assert build.build(tmp_path) == tmp_path / build.library()
 
 
