@@ -15,8 +15,9 @@ from torch import Tensor
 from interp_cli import weights
 from interp_cli.engine import blend as engine_blend
 from interp_cli.engine.blend import blended
+from interp_cli.engine.composing import Apart
 from interp_cli.engine.interpolate import Interpolator
-from interp_cli.engine.planes import Apart, Frames
+from interp_cli.engine.planes import Frames
 from interp_cli.engine.source import Pair, Source
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color, Planes, pixel_format

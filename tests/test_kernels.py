@@ -13,8 +13,9 @@ from torch import Tensor
 
 from interp_cli import kernels
 from interp_cli.engine import doubt, overlay, still
+from interp_cli.engine.composing import Apart, compose, doubled
 from interp_cli.engine.doubt import _looked_up
-from interp_cli.engine.planes import FULL, Apart, Frames, compose, doubled, download, network_input, regrid
+from interp_cli.engine.planes import FULL, Frames, download, network_input, regrid
 from interp_cli.kernels import build
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color

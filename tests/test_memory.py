@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_interpolate import clip, engine, frame, most_difference, run, targets
 
+from interp_cli.engine import composing
 from interp_cli.engine import planes as on_device
 from interp_cli.engine.interpolate import Interpolator
 from interp_cli.engine.making import Maker
@@ -186,7 +187,8 @@ def test_failures_at_any_call_lose_and_double_no_frame(fails: list[bool], mode: 
 @pytest.mark.parametrize("step", ["upload", "network_input", "doubled", "compose", "download"])
 @pytest.mark.parametrize("mode", [Mode.DIRECT, Mode.BISECT])
 def test_a_failure_of_any_step_is_retried(step: str, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    do: Callable[..., Any] = getattr(on_device, step)
+    room = on_device if hasattr(on_device, step) else composing
+    do: Callable[..., Any] = getattr(room, step)
     calls = 0
 
     def failing(*args: Any, **kw: Any) -> Any:
@@ -197,7 +199,7 @@ def test_a_failure_of_any_step_is_retried(step: str, mode: Mode, monkeypatch: py
         return do(*args, **kw)
 
     network = LinearBlend(limits=replace(FakeNetwork().limits, sampling="bicubic"))
-    monkeypatch.setattr(on_device, step, failing)
+    monkeypatch.setattr(room, step, failing)
     frames, said = clip(4, size=WIDE), list[str]()
     out = run(engine(network, batch=2, mode=mode, say=said.append), frames, targets(4, 4))
     assert calls > 4

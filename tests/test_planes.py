@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from interp_cli.engine.planes import compose, crop, doubled, download, network_input, pad, regrid, stack, upload
+from interp_cli.engine.composing import compose, doubled
+from interp_cli.engine.planes import crop, download, network_input, pad, regrid, stack, upload
 from interp_cli.engine.still import hold_still, same
 from interp_cli.media.types import Color, Planes, pixel_format
 from interp_cli.model.network import Limits, Synthesis

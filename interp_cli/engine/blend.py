@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli import kernels
-from interp_cli.engine.planes import FULL, HALF, Apart, Frames, regrid
+from interp_cli.engine.composing import Apart
+from interp_cli.engine.planes import FULL, HALF, Frames, regrid
 from interp_cli.engine.source import Neighbour, Pair, Source
 from interp_cli.media.types import Family
 from interp_cli.model.blend import CLOSER, SEEN, mask_and_residual, seen

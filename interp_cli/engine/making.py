@@ -12,14 +12,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from interp_cli.engine import composing, tiles
 from interp_cli.engine import planes as on_device
-from interp_cli.engine import tiles
 from interp_cli.engine.alpha import unweighted, weighted
 from interp_cli.engine.bend import along_their_ways
 from interp_cli.engine.blend import blended
+from interp_cli.engine.composing import Apart
 from interp_cli.engine.doubt import second_thoughts
 from interp_cli.engine.levels import last_use, levels
-from interp_cli.engine.planes import Apart, Frames
+from interp_cli.engine.planes import Frames
 from interp_cli.engine.source import Flip, Motion, Pair, Source
 from interp_cli.engine.still import hold_overlays, hold_still
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
@@ -224,7 +225,7 @@ class Maker:
     def _refine(self, source: Source) -> None:
         height, width = source.size
         if self.network.limits.sampling == "bicubic" and source.fine is None and height * width <= _FINE_PIXELS:
-            source.fine = on_device.doubled(source.uploaded)
+            source.fine = composing.doubled(source.uploaded)
 
     def _synthesise(self, pairs: Sequence[Pair], flip: Flip, color: Color, *, back: bool) -> Synthesis:
         """At the padded size. `back` lets time run backwards for the network and turns its answer round again."""
@@ -260,7 +261,7 @@ class Maker:
             learned = self.network.limits.blends
             apart: list[Apart] | None = [] if self.still or learned else None
             part = along_their_ways(part, some, t)
-            made = on_device.compose(
+            made = composing.compose(
                 frames0,
                 frames1,
                 part,

@@ -1,4 +1,4 @@
-"""Frames on the device: from raw planes and back, what the network sees, and composing on the source's own planes.
+"""Frames on the device: from raw planes and back, grids of other pitches, and what the network sees of them.
 
 Everything here is float32 code values of the source's own format. Grids of different pitch (chroma against luma, half
 size against full) are aligned by the centres of the areas that their samples cover: chroma siting is not modelled,
@@ -7,7 +7,6 @@ which displaces the flow by at most half a luma pixel and the colours not at all
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +20,6 @@ from interp_cli import kernels
 from interp_cli.media.types import Color, Family, PixelFormat, Planes, luma_of_red_and_blue
 from interp_cli.model import flow
 from interp_cli.model.network import Limits, Synthesis
-from interp_cli.model.warp import warp
 
 Pitch = tuple[int, int]
 """Distance between samples (rows, columns) in px of the first plane."""
@@ -64,14 +62,6 @@ class Frames:
         """Pitch of planes 1 and 2."""
         sx, sy = self.format.chroma_shift
         return 1 << sy, 1 << sx
-
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """The two warped frames that N made ones come from, the early one minus the late one: planes as in `Frames`."""
-
-    full: Tensor
-    chroma: Tensor | None
 
 
 def upload(planes: Sequence[Planes], device: str | torch.device) -> Frames:
@@ -129,7 +119,7 @@ def mean(frames: Sequence[Frames]) -> Frames:
 
 
 @dataclass(frozen=True, slots=True)
-class _Code:
+class Code:
     """How code values follow from RGB in [0, 1]: plane = offset + span * (weights of R, G, B)."""
 
     offset: tuple[float, float]  # luma, chroma
@@ -138,21 +128,22 @@ class _Code:
     kb: float
 
 
-def _code(format: PixelFormat, color: Color, height: int) -> _Code:
+def code_of(format: PixelFormat, color: Color, height: int) -> Code:
+    """Of frames of `format` and `height` (px), which decides where `color` does not say."""
     peak, unit = float(format.peak), float(1 << format.depth - 8)
     kr, kb = luma_of_red_and_blue(color, height)
     kg = 1 - kr - kb
     if format.family is Family.RGB:
-        return _Code((0, 0), ((0, peak, 0), (0, 0, peak), (peak, 0, 0)), kr, kb)
+        return Code((0, 0), ((0, peak, 0), (0, 0, peak), (peak, 0, 0)), kr, kb)
     limited = color.range != "pc" if format.family is Family.YUV else color.range == "tv"
     black, y, c = (16 * unit, 219 * unit, 224 * unit) if limited else (0, peak, peak)
     luma = (y * kr, y * kg, y * kb)
     if format.family is Family.GRAY:
-        return _Code((black, 0), (luma,), kr, kb)
+        return Code((black, 0), (luma,), kr, kb)
     u, v = c / (2 * (1 - kb)), c / (2 * (1 - kr))
     blue = (-u * kr, -u * kg, u * (1 - kb))
     red = (v * (1 - kr), -v * kg, -v * kb)
-    return _Code((black, 128 * unit), (luma, blue, red), kr, kb)
+    return Code((black, 128 * unit), (luma, blue, red), kr, kb)
 
 
 def network_input(frames: Frames, color: Color, *, scale: int = 1, colour: bool = True) -> Tensor:
@@ -166,7 +157,7 @@ def network_input(frames: Frames, color: Color, *, scale: int = 1, colour: bool 
     if format.family is Family.RGB:
         small = regrid(frames.full[:, :3], FULL, pitch)
         return small[:, [2, 0, 1]].mul_(1 / format.peak)
-    code = _code(format, color, frames.size[0])
+    code = code_of(format, color, frames.size[0])
     span = sum(code.rows[0])
     if format.family is Family.GRAY:
         y = regrid(frames.full[:, :1], FULL, pitch)
@@ -185,7 +176,7 @@ def _by_kernel(frames: Frames) -> bool:
     return yuv and frames.chroma_pitch in (FULL, HALF) and kernels.usable(frames.full)
 
 
-def _chroma_part(uv: Tensor, code: _Code, span: float) -> Tensor:
+def _chroma_part(uv: Tensor, code: Code, span: float) -> Tensor:
     """What is added to luma / span to give R, G, B: the sums are made at chroma's own size, where they are cheapest."""
     kg = 1 - code.kr - code.kb
     u_per_blue, v_per_red = code.rows[1][2] / (1 - code.kb), code.rows[2][0] / (1 - code.kr)
@@ -200,7 +191,7 @@ def _chroma_part(uv: Tensor, code: _Code, span: float) -> Tensor:
     return out
 
 
-def _to_rgb(code: _Code, span: float) -> list[float]:
+def _to_rgb(code: Code, span: float) -> list[float]:
     """Rows of luma, u, v and 1 that give R, G and B: what `_chroma_part` does."""
     kg = 1 - code.kr - code.kb
     black, middle = code.offset
@@ -234,36 +225,6 @@ def _averaged(x: Tensor, by: Pitch) -> Tensor:
     return flow.halved(x, *by)
 
 
-def doubled(frames: Frames) -> Tensor:
-    """The first planes (N, C, 2H, 2W) with a sample between every two, by an eight-tap Lanczos filter.
-
-    Bicubic sampling of this keeps fine texture that bicubic sampling of the frame itself blurs. On a CPU it is in the
-    form that kernels use.
-    """
-    x = frames.full
-    if kernels.usable(x):
-        return kernels.double(x, _LANCZOS, frames.format.peak)
-    for dim, padding in ((-1, (_REACH - 1, _REACH, 0, 0)), (-2, (0, 0, _REACH - 1, _REACH))):
-        padded, size = F.pad(x, padding, mode="replicate"), x.shape[dim]
-        between = torch.zeros_like(x)
-        for k, weight in enumerate(_LANCZOS):
-            between.add_(padded.narrow(dim, _REACH - 1 - k, size), alpha=weight)
-            between.add_(padded.narrow(dim, _REACH + k, size), alpha=weight)
-        x = torch.stack((x, between), x.ndim + dim + 1).flatten(x.ndim + dim, x.ndim + dim + 1)
-    return x
-
-
-def _lanczos(reach: int) -> tuple[float, ...]:
-    """Weights of the samples 1/2, 3/2 ... px away, on either side; their sum over both sides is 1."""
-    at = [math.pi * (k + 0.5) for k in range(reach)]
-    weights = [math.sin(x) / x * math.sin(x / reach) / (x / reach) for x in at]
-    return tuple(w / (2 * sum(weights)) for w in weights)
-
-
-_REACH = 4
-_LANCZOS = _lanczos(_REACH)
-
-
 def pad(I: Tensor, limits: Limits) -> Tensor:
     """`I` (N, C, h, w) with its last rows and columns repeated up to a size that the network takes."""
     height, width = (max(-(-side // limits.multiple_of) * limits.multiple_of, limits.min_size) for side in I.shape[-2:])
@@ -283,94 +244,3 @@ def crop(s: Synthesis, size: tuple[int, int]) -> Synthesis:
     rows, columns = -(-h // s.pitch), -(-w // s.pitch)
     F_t0, F_t1 = (x[..., :rows, :columns] for x in (s.F_t0, s.F_t1))
     return replace(s, F_t0=F_t0, F_t1=F_t1, M=s.M[..., :h, :w], R=None if s.R is None else s.R[..., :h, :w])
-
-
-def compose(
-    frames0: Frames,
-    frames1: Frames,
-    s: Synthesis,
-    *,
-    color: Color,
-    scale: int = 1,
-    sampling: str = "bilinear",
-    fine: tuple[Tensor, Tensor] | None = None,
-    apart: list[Apart] | None = None,
-) -> Frames:
-    """I_t on the planes: M * warp(I0, F_t0) + (1 - M) * warp(I1, F_t1) + R, each plane at its own size.
-
-    `s` is of the size of `network_input(..., scale=scale)`. R goes through the linear RGB-to-YUV matrix (its offset
-    cancels). Alpha moves with the same flow and takes no R; colours should be weighted by it (engine/alpha.py).
-    `sampling` is that of the full-size planes: "bilinear" or "bicubic"; subsampled chroma is always bilinear. `fine`
-    are `doubled` frames, to sample the full-size planes from. `apart` gets the differences of the warped planes.
-    """
-    rows = _code(frames0.format, color, frames0.size[0]).rows
-    maps = _Maps(s.flow.float(), s.M.float(), s.R, scale=scale, pitch=s.pitch, peak=frames0.format.peak)
-    own = frames0.full, frames1.full
-    if frames0.chroma is None or frames1.chroma is None:
-        full, full_apart = _compose_planes(own, maps, rows, FULL, sampling, fine=fine, difference=apart is not None)
-        chroma = chroma_apart = None
-    else:
-        full, full_apart = _compose_planes(own, maps, rows[:1], FULL, sampling, fine=fine, difference=apart is not None)
-        own, pitch = (frames0.chroma, frames1.chroma), frames0.chroma_pitch
-        chroma, chroma_apart = _compose_planes(own, maps, rows[1:], pitch, "bilinear", difference=apart is not None)
-    if apart is not None and full_apart is not None:
-        apart.append(Apart(full_apart, chroma_apart))
-    return Frames(full, chroma, frames0.format)
-
-
-@dataclass(frozen=True, slots=True)
-class _Maps:
-    """What a network says: flows (N, 4, ...) in px of its input, mask and residual."""
-
-    flow: Tensor
-    M: Tensor
-    R: Tensor | None
-    scale: int  # px of the first plane to one of the network's input
-    pitch: int  # px of the network's input between samples of the flow
-    peak: int  # largest code value of the planes
-
-    def flow_at(self, pitch: Pitch) -> Tensor:
-        """The flow with samples that far apart."""
-        return regrid(self.flow, (self.scale * self.pitch, self.scale * self.pitch), pitch)
-
-    def at(self, x: Tensor, pitch: Pitch) -> Tensor:
-        """Mask or residual with samples that far apart."""
-        return x if x.shape[-2:] == (1, 1) else regrid(x, (self.scale, self.scale), pitch)
-
-
-def _compose_planes(
-    frames: tuple[Tensor, Tensor],
-    maps: _Maps,
-    rows: Sequence[tuple[float, float, float]],
-    pitch: Pitch,
-    sampling: str,
-    *,
-    fine: tuple[Tensor, Tensor] | None = None,
-    difference: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """Planes with samples `pitch` apart from those of both `frames`, or from `fine`, and the difference of both warped.
-
-    `rows` are the weights of the residual's R, G and B in each plane.
-    """
-    (h, w), (a, b), finer = frames[0].shape[-2:], fine or frames, 2 if fine else 1
-    unit, M = (maps.scale / pitch[1], maps.scale / pitch[0]), maps.at(maps.M, pitch)[..., :h, :w]
-    if len(a) == 1 and kernels.usable(maps.flow, M):
-        coarse = 2 if min(maps.scale * maps.pitch // side for side in pitch) >= 2 else 1
-        flow = maps.flow_at((coarse * pitch[0], coarse * pitch[1]))
-        cubic = sampling == "bicubic"
-        out, apart = kernels.compose(
-            a, b, flow, M, size=(h, w), pitch=coarse, unit=unit, cubic=cubic, peak=maps.peak, difference=difference
-        )
-    else:
-        flow = maps.flow_at(pitch)[..., :h, :w]
-        out = warp(b, flow[:, 2:], sampling, unit, finer)
-        early = warp(a, flow[:, :2], sampling, unit, finer)
-        apart = early - out if difference else None
-        out.lerp_(early, M)
-    if maps.R is not None:
-        R = maps.at(maps.R.float(), pitch)[..., :h, :w]
-        for plane, row in enumerate(rows):
-            for k, weight in enumerate(row):
-                if weight:
-                    out[:, plane].add_(R[:, k], alpha=weight)
-    return out, apart
