@@ -1,4 +1,4 @@
-"""NVDEC and NVENC: the right ffmpeg is asked for the right thing, and the processor steps in where the GPU stops.
+"""NVDEC and NVENC: ffmpeg is asked for the right thing, and the processor steps in where the GPU stops.
 
 No GPU is needed: a script that calls the real ffmpeg does on the processor what a GPU would, in the layout of pixels
 that a GPU would, and fails as one does. With a real one, test_gpu.py runs.
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +20,23 @@ from conftest import H264, PICTURE, MakeClip
 from test_decode import digest, framemd5
 from whole_files import convert
 
-from interp_cli.errors import DeviceError, MissingToolError, UsageError
+from interp_cli.errors import DeviceError, FfmpegError, InputError, MissingToolError, UsageError
 from interp_cli.job import segments
 from interp_cli.job.job import Job, prepare
-from interp_cli.media.children import log_children
+from interp_cli.job.key import key_of
+from interp_cli.job.output import result_path
+from interp_cli.media.children import log_children, stop_children
 from interp_cli.media.decode import decode, why_not_on_gpu
+from interp_cli.media.encode import with_times
 from interp_cli.media.encoding import choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, encoder_formats, find_ffmpeg
 from interp_cli.media.probe import probe, scan
-from interp_cli.options import Codec, EncodeOptions, Hwaccel
+from interp_cli.options import Codec, EncodeOptions, EngineOptions, Hwaccel
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 PRETENDING = """#!{python}
-import os, sys
+import os, subprocess, sys
 
 argv = [{real!r}, *sys.argv[1:]]
 if "-h" in argv and "nvenc" in argv[-1]:
@@ -48,12 +52,15 @@ def without(name, value=None):
 if "-hwaccel" in argv:
     without("-hwaccel", "cuda")
     without("-hwaccel_device")
+    without("-threads", "1")
+    argv.remove("-xerror")
     filters = argv.index("-vf") + 1
     moved = "{before}scale=in_range=pc:out_range=pc:flags=bitexact+accurate_rnd:sws_dither=none,"
     for given in ("format=nv12", "format=p010le"):
         argv[filters] = argv[filters].replace(given, moved + given)
     if {stop} and "rawvideo" in argv:
         argv[-1:-1] = ["-frames:v", str({stop})]
+        sys.exit(subprocess.call(argv) or {code})
 twin = dict(h264_nvenc="libx264", hevc_nvenc="libx265", av1_nvenc="libaom-av1")
 for k, word in enumerate(argv):
     if word in twin:
@@ -61,6 +68,8 @@ for k, word in enumerate(argv):
         without("-rc", "vbr")
         without("-b:v", "0")
         without("-preset")
+        if "-gpu" in argv:
+            without("-gpu")
         argv[argv.index("-cq")] = "-crf"
         argv[-1:-1] = ["-cpu-used", "8"] if "av1" in word else ["-preset", "ultrafast"]
         argv = ["yuv420p10le" if a == "p010le" else a for a in argv]
@@ -71,11 +80,12 @@ Pretender = Callable[..., Ffmpeg]
 
 @pytest.fixture
 def pretender(tmp_path: Path, ffmpeg: Ffmpeg) -> Pretender:
-    """pretender(stop=10): an ffmpeg with a GPU that gives only so many frames, if not 0, after the filters `before`."""
+    """pretender(stop=10): an ffmpeg whose GPU ends with `code` after so many frames, if not 0; filters go `before`."""
 
-    def make(*, stop: int = 0, before: str = "") -> Ffmpeg:
+    def make(*, stop: int = 0, code: int = 1, before: str = "") -> Ffmpeg:
         path = tmp_path / "ffmpeg"
-        path.write_text(PRETENDING.format(python=sys.executable, real=ffmpeg.path, stop=stop, before=before))
+        script = PRETENDING.format(python=sys.executable, real=ffmpeg.path, stop=stop, code=code, before=before)
+        path.write_text(script)
         path.chmod(0o755)
         return replace(find_ffmpeg(str(path)), version=ffmpeg.version)
 
@@ -93,7 +103,7 @@ def commands() -> list[str]:
 CLIPS = {
     "yuv420p": (*PICTURE, *H264),
     "yuvj420p": (*PICTURE, *H264[:-2], "-pix_fmt", "yuvj420p", "-color_range", "pc"),
-    "yuv420p10le": (*PICTURE, "-c:v", "ffv1", "-pix_fmt", "yuv420p10le"),
+    "yuv420p10le": (*PICTURE, "-c:v", "libx265", "-x265-params", "log-level=error", "-pix_fmt", "yuv420p10le"),
 }
 
 
@@ -131,6 +141,40 @@ def test_the_processor_goes_on_where_a_gpu_stops(
     assert ["-hwaccel" in command for command in commands] == [True, False]
 
 
+def test_frames_that_a_gpu_loses_without_a_word_end_the_job(pretender: Pretender, plain_mp4: Path) -> None:
+    program = pretender(stop=40, code=0)
+    info = replace(probe(str(plain_mp4), ffmpeg=program), gpu=0)
+    with (
+        decode(info, scan(info, ffmpeg=program), ffmpeg=program) as decoded,
+        pytest.raises(InputError, match=r"\(40 of 48 frames\): try --hwaccel none"),
+    ):
+        list(decoded)
+
+
+def test_more_frames_than_announced_are_noticed_after_a_gpu_stopped(pretender: Pretender, plain_mp4: Path) -> None:
+    program = pretender(stop=10)
+    info = replace(probe(str(plain_mp4), ffmpeg=program), gpu=0)
+    timeline = scan(info, ffmpeg=program)
+    with (
+        decode(info, replace(timeline, pts=timeline.pts[:-1]), ffmpeg=program) as decoded,
+        pytest.raises(InputError, match="more frames than the 47"),
+    ):
+        list(decoded)
+
+
+def test_whoever_ends_the_gpus_decoder_ends_the_job(pretender: Pretender, plain_mp4: Path, commands: list[str]) -> None:
+    program = pretender()
+    info = replace(probe(str(plain_mp4), ffmpeg=program), gpu=0)
+    timeline = scan(info, ffmpeg=program)
+    commands.clear()
+    with decode(info, timeline, ffmpeg=program) as decoded:
+        next(decoded)
+        stop_children()
+        with pytest.raises(FfmpegError, match="ended by SIG"):
+            list(decoded)
+    assert len(commands) == 1
+
+
 @no_gpu
 def test_without_a_gpu_the_processor_gives_every_frame(ffmpeg: Ffmpeg, plain_mp4: Path) -> None:
     info = replace(probe(str(plain_mp4), ffmpeg=ffmpeg), gpu=0)
@@ -148,9 +192,11 @@ def test_a_gpu_that_gives_other_frames_is_not_believed(pretender: Pretender, pla
 
 def test_what_nvdec_does_not_know_is_not_asked_of_it(pretender: Pretender, make_clip: MakeClip) -> None:
     program = pretender()
-    path = make_clip("whole.mkv", *PICTURE, "-c:v", "ffv1", "-pix_fmt", "yuv444p")
-    info = replace(probe(str(path), ffmpeg=program), gpu=0)
-    assert "yuv444p" in str(why_not_on_gpu(info, scan(info, ffmpeg=program), ffmpeg=program))
+    for codec, pix_fmt in (("libx264", "yuv444p"), ("mpeg2video", "yuv420p"), ("ffv1", "yuv420p")):
+        path = make_clip(f"{codec}.mkv", *PICTURE, "-c:v", codec, "-pix_fmt", pix_fmt)
+        info = replace(probe(str(path), ffmpeg=program), gpu=0)
+        reason = str(why_not_on_gpu(info, scan(info, ffmpeg=program), ffmpeg=program))
+        assert reason.startswith("vfi asks NVDEC for h264") and reason.endswith(pix_fmt)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +219,8 @@ def test_the_gpu_that_makes_the_frames_decodes_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(segments, "choose_device", lambda _: device)
-    job = Job(input=str(plain_mp4), output="-.mp4", rate="2x", hwaccel=asked, ffmpeg=pretender().path)
+    engine = EngineOptions(device=device)
+    job = Job(input=str(plain_mp4), output="-.mp4", rate="2x", hwaccel=asked, engine=engine, ffmpeg=pretender().path)
     assert segments.decoder_of(prepare(job)).gpu == expected
 
 
@@ -184,10 +231,11 @@ def test_auto_leaves_to_the_processor_what_the_gpu_cannot_and_cuda_says_why(
     program = pretender(before="lutyuv=y=val+1,")
     job = Job(input=str(plain_mp4), output="-.mp4", rate="2x", ffmpeg=program.path)
     assert segments.decoder_of(prepare(job)).gpu is None
-    with pytest.raises(DeviceError, match=r"not those of the processor\): leave --hwaccel cuda out"):
-        segments.decoder_of(prepare(replace(job, hwaccel=Hwaccel.CUDA)))
+    with pytest.raises(DeviceError, match=r"not those of the processor\): give --hwaccel auto or none"):
+        prepare(replace(job, hwaccel=Hwaccel.CUDA))
 
 
+@pytest.mark.once
 def test_a_job_decoded_by_a_gpu_is_the_same_to_the_byte(
     pretender: Pretender, plain_mp4: Path, tmp_path: Path, blending: None
 ) -> None:
@@ -202,7 +250,7 @@ def test_a_job_decoded_by_a_gpu_is_the_same_to_the_byte(
 
 @no_gpu
 def test_a_gpu_that_is_asked_for_and_not_there_is_a_sentence(plain_mp4: Path, tmp_path: Path, blending: None) -> None:
-    with pytest.raises(DeviceError, match="leave --hwaccel cuda out"):
+    with pytest.raises(DeviceError, match="give --hwaccel auto or none"):
         convert(plain_mp4, tmp_path / "out.mp4", ffmpeg=find_ffmpeg(), hwaccel=Hwaccel.CUDA)
     assert not (tmp_path / "out.mp4").exists()
 
@@ -210,6 +258,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_a_sentence(plain_mp4: Path, tm
 DEEP = (*PICTURE, "-c:v", "ffv1", "-pix_fmt", "yuv420p10le")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("codec", "clip", "expected"),
     [
@@ -253,6 +302,43 @@ def test_ffmpeg_knows_every_option_of_nvenc(
     # an unknown option, value or pixel format would be said before the missing driver is
     with pytest.raises(MissingToolError, match=rf"{name} does not work here \(Cannot load \S*cuda.*-c {name[:3]}"):
         choose_encoding(info, options, container="mp4", ffmpeg=ffmpeg)
+
+
+def test_nvenc_of_another_gpu_does_not_go_on_with_a_job(
+    pretender: Pretender, plain_mp4: Path, tmp_path: Path, blending: None
+) -> None:
+    encode = EncodeOptions(codec=Codec.H264_NVENC)
+    job = Job(input=str(plain_mp4), output=str(tmp_path / "out.mp4"), rate="2x", encode=encode, ffmpeg=pretender().path)
+    work = prepare(job)
+    assert len(work.encoding.header) > 30
+    another = replace(work, encoding=replace(work.encoding, header="another"))
+    keys = [key_of(w, device="cpu torch.float32") for w in (work, another)]
+    assert {name for name in keys[0] if keys[0][name] != keys[1][name]} == {"encoder's header"}
+
+
+def test_nvenc_is_that_of_the_gpu_that_makes_the_frames(pretender: Pretender, plain_mp4: Path) -> None:
+    def args(device: str, codec: Codec) -> dict[str, str]:
+        encode, engine = EncodeOptions(codec=codec), EngineOptions(device=device)
+        job = Job(input=str(plain_mp4), output="-.mp4", rate="2x", encode=encode, engine=engine)
+        return dict(prepare(replace(job, ffmpeg=program.path)).encoding.args)
+
+    program = pretender()
+    assert args("cuda:2", Codec.H264_NVENC)["gpu"] == "2"
+    assert "gpu" not in args("cuda", Codec.H264_NVENC) and "gpu" not in args("cuda:2", Codec.H264)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
+def test_a_result_of_nvenc_is_named_like_one_of_the_processor(suffix: str) -> None:
+    for codec in (Codec.H264_NVENC, Codec.HEVC_NVENC, Codec.AV1_NVENC):
+        names = [
+            result_path(f"in{suffix}", None, rate=Fraction(60), slow=Fraction(1), codec=c) for c in (codec, codec.plain)
+        ]
+        assert names[0] == names[1]
+
+
+def test_uneven_times_go_to_nvenc_without_b_frames() -> None:
+    options = [with_times({"c:v": name}, [0, 1, 3], tick=Fraction(1, 30)) for name in ("h264_nvenc", "libx264")]
+    assert [o.get("bf") for o in options] == ["0", None]
 
 
 def test_ten_bits_reach_nvenc_unchanged(ffmpeg: Ffmpeg, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from typing import Any
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +14,10 @@ import interp_cli
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import PLAIN_RATE, VfiCommand, option
 from interp_cli.errors import VfiError, printable
+from interp_cli.options import Codec, EncodeOptions
+
+if TYPE_CHECKING:
+    from interp_cli.media.ffmpeg import Ffmpeg
 
 WANTED_ENCODERS = (
     "libx264",
@@ -21,9 +27,6 @@ WANTED_ENCODERS = (
     "libvpx-vp9",
     "prores_ks",
     "ffv1",
-    "h264_nvenc",
-    "hevc_nvenc",
-    "av1_nvenc",
     "aac",
     "libopus",
     "flac",
@@ -159,7 +162,25 @@ def _ffmpeg(explicit: str | None) -> dict[str, Any]:
         "origin": found.origin,
         "ffprobe": found.ffprobe or False,
         "encoders": {name: has_encoder(found, name) for name in WANTED_ENCODERS},
+        "nvenc": {codec.value: _nvenc(codec, found) for codec in Codec if codec is not codec.plain},
     }
+
+
+def _nvenc(codec: Codec, ffmpeg: Ffmpeg) -> bool | str:
+    """Whether it works, or why not: that it is built in says nothing."""
+    from interp_cli.media.encoding import choose_encoding
+    from interp_cli.media.types import MediaInfo, VideoStream
+
+    video = VideoStream(
+        index=0, codec="rawvideo", width=640, height=360, pix_fmt="yuv420p", bit_depth=8, time_base=Fraction(1, 25)
+    )
+    try:
+        choose_encoding(
+            MediaInfo(path="", container="", video=video), EncodeOptions(codec=codec), container="nut", ffmpeg=ffmpeg
+        )
+    except VfiError as error:
+        return re.sub(r"^.*\((.*)\).*$|^.* (was built without \S+):.*$", r"\1\2", str(error))
+    return True
 
 
 def _weights() -> list[dict[str, Any]]:

@@ -61,6 +61,7 @@ def key_of(work: Prepared, *, device: str) -> dict[str, str]:
         "encoder": json.dumps(
             work.encoding.output_options(width=video.width, height=video.height, sar=video.sar), sort_keys=True
         ),
+        **({"encoder's header": work.encoding.header} if work.encoding.header else {}),
         "deinterlacer": deinterlacer(video) if work.fields else "none",
         "container": work.container,
         "last step": "" if work.rendering is None else json.dumps(asdict(work.rendering), sort_keys=True, default=str),

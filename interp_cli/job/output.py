@@ -90,7 +90,7 @@ def _suffix(path: str, codec: Codec | None) -> str:
         own = ".mp4"
     if codec is None:
         return own
-    return next(suffix for suffix in (own, ".mp4", ".mov", ".mkv") if holds(container_for(f"x{suffix}"), codec))
+    return next(suffix for suffix in (own, ".mp4", ".mov", ".mkv") if holds(container_for(f"x{suffix}"), codec.plain))
 
 
 def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool, fresh: bool = False) -> None:

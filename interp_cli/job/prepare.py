@@ -8,13 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from interp_cli.errors import UsageError
+from interp_cli.errors import DeviceError, UsageError
 from interp_cli.job.identity import Identity, identity_of
 from interp_cli.job.output import check_input, check_output, container_of, is_folder, result_path
 from interp_cli.job.scenes import check_table, read_cuts
 from interp_cli.job.sequence import frame_path
 from interp_cli.media.animation import gif_rate, plays_of
 from interp_cli.media.choice import chosen_streams, parse_spec
+from interp_cli.media.decode import why_not_on_gpu
 from interp_cli.media.encode import Encoding, choose_encoding
 from interp_cli.media.ffmpeg import Ffmpeg, find_ffmpeg
 from interp_cli.media.fields import cannot_deinterlace, is_interlaced
@@ -148,6 +149,10 @@ def prepare(job: Job) -> Prepared:
     info = probe(job.input, ffmpeg=ffmpeg, limits=job.limits, picture_rate=job.picture_rate)
     chosen = chosen_streams(info, [parse_spec(text) for text in job.map])  # what is wrong is said before a long read
     whole = scan(info, ffmpeg=ffmpeg)
+    if job.hwaccel is Hwaccel.CUDA:
+        info = replace(info, gpu=gpu_of(job.engine.device) or 0)
+        if reason := why_not_on_gpu(info, whole, ffmpeg=ffmpeg):
+            raise DeviceError(f"the GPU cannot decode {job.input} ({reason}): give --hwaccel auto or none")
     fields = _takes_fields(job, info)
     timeline = whole.in_fields() if fields else whole
     part, numbers = timeline.between(job.start, job.end)
@@ -275,10 +280,24 @@ def _how(
 ) -> tuple[Encoding, Rendering | None]:
     """How the segments are compressed, and the last step if the result is made of them anew."""
     if container not in RENDERED:
-        return choose_encoding(info, job.encode, container=container, ffmpeg=ffmpeg), None
+        return choose_encoding(info, _on_its_gpu(job), container=container, ffmpeg=ffmpeg), None
     plays = plays_of(info.path, info.container)
     suffix = output.suffix.lower()
     last = choose_rendering(info, job.encode, container=container, suffix=suffix, plays=plays, ffmpeg=ffmpeg)
     upright = replace(info, video=replace(info.video, rotation=0, mirrored=False))  # the last step turns the picture
     encoding = choose_encoding(upright, EncodeOptions(codec=Codec.FFV1), container="nut", ffmpeg=ffmpeg)
     return replace(encoding, description=last.description, notes=(*encoding.notes, *last.notes)), last
+
+
+def gpu_of(device: str) -> int | None:
+    """The number in "cuda:1"; None where none is named."""
+    kind, _, number = device.partition(":")
+    return int(number) if kind == "cuda" and number else None
+
+
+def _on_its_gpu(job: Job) -> EncodeOptions:
+    """How to encode; by NVENC of the GPU that makes the frames, if that has a number."""
+    gpu, codec = gpu_of(job.engine.device), job.encode.codec
+    if gpu is None or codec is None or codec is codec.plain:
+        return job.encode
+    return replace(job.encode, ffmpeg_args=(("gpu", str(gpu)), *job.encode.ffmpeg_args))

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp_cli.engine.look import Look, Sight
-from interp_cli.errors import DeviceError, FfmpegError, InputError
+from interp_cli.errors import FfmpegError, InputError
 from interp_cli.job.key import check_unchanged
 from interp_cli.job.network import choose_device
 from interp_cli.job.pipeline import run_pipeline
-from interp_cli.job.prepare import Prepared
+from interp_cli.job.prepare import Prepared, gpu_of
 from interp_cli.job.stop import Stop
 from interp_cli.job.workdir import Done, WorkDirectory
 from interp_cli.media.decode import decode, why_not_on_gpu, working_format
@@ -57,21 +57,12 @@ def make_segments(
 
 
 def decoder_of(work: Prepared) -> MediaInfo:
-    """What the file holds, with the GPU that decodes it if one is wanted and can.
-
-    Raises DeviceError where it was asked for and cannot.
-    """
+    """What the file holds, with the GPU that decodes it: one that was asked for, or that makes the frames and can."""
     device = choose_device(work.job.engine.device)
-    cuda = device.startswith("cuda")
-    if work.job.hwaccel is Hwaccel.NONE or not (cuda or work.job.hwaccel is Hwaccel.CUDA):
+    if work.job.hwaccel is not Hwaccel.AUTO or not device.startswith("cuda"):
         return work.info
-    info = replace(work.info, gpu=int(device.partition(":")[2] or 0) if cuda else 0)
-    reason = why_not_on_gpu(info, work.stored, ffmpeg=work.ffmpeg)
-    if reason is None:
-        return info
-    if work.job.hwaccel is Hwaccel.CUDA:
-        raise DeviceError(f"the GPU cannot decode {work.info.path} ({reason}): leave --hwaccel cuda out")
-    return work.info
+    info = replace(work.info, gpu=gpu_of(device) or 0)
+    return work.info if why_not_on_gpu(info, work.stored, ffmpeg=work.ffmpeg) else info
 
 
 @contextmanager

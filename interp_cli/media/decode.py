@@ -28,8 +28,8 @@ def decode(
 
     `timeline` is that of the whole file (from `scan`), `frames` the consecutive source frame numbers wanted (None:
     all). Frames before them are decoded too, which is slower than seeking but exact for every file. With `fields`,
-    every field becomes a frame, and `timeline` and `frames` count those (`timeline.in_fields()`). If `info` names a GPU
-    that does not go on, the processor does.
+    every field becomes a frame, and `timeline` and `frames` count those (`timeline.in_fields()`). Where the GPU that
+    `info` names ends with an error, the processor goes on.
     The iterator raises InputError when the file ends early or holds other frames than its packets announce.
     """
     wanted = range(len(timeline)) if frames is None else frames
@@ -40,20 +40,24 @@ def decode(
         return
     with ExitStack() as stack:
 
-        def start(info: MediaInfo, wanted: range, *, whole: bool = False) -> Child:
-            options = _raw_options(info.video, wanted, whole=whole, fields=fields, gpu=info.gpu is not None)
+        def start(info: MediaInfo, wanted: range) -> Child:
+            options = _raw_options(info.video, wanted, whole=frames is None, fields=fields, gpu=info.gpu is not None)
             return stack.enter_context(_running(info, options, ffmpeg))
 
-        yield _read(start(info, wanted, whole=frames is None), start, info, timeline, wanted)
+        yield _read(start(info, wanted), start, info, timeline, wanted)
 
 
 def _running(info: MediaInfo, options: dict[str, str], ffmpeg: Ffmpeg) -> AbstractContextManager[Child]:
-    gpu = {} if info.gpu is None else {"hwaccel": "cuda", "hwaccel_device": str(info.gpu)}
+    flags, gpu = list(_AS_THEY_ARE), dict[str, str]()
+    if info.gpu is not None:  # a frame that is lost ends it, and NVDEC has no surfaces for frames of many threads
+        flags.append("-xerror")
+        gpu = {"hwaccel": "cuda", "hwaccel_device": str(info.gpu), "threads": "1"}
     inputs = [source(info.path, {**info.reading, **gpu}, max_pixels=info.max_pixels)]
     output = Output("pipe:1", (f"0:{info.video.index}",), options)
-    return child(ffmpeg, inputs, [output], flags=_AS_THEY_ARE, tied=True)
+    return child(ffmpeg, inputs, [output], flags=flags, tied=True)
 
 
+_EXACT = ("h264", "hevc", "vp8", "vp9")  # codecs of which every decoder makes the same frames
 # What NVDEC hands out for frames of these formats, with the same values in another layout.
 _NVDEC_FORMATS = {"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le"}
 _TRIED = 4  # frames
@@ -63,8 +67,9 @@ def why_not_on_gpu(info: MediaInfo, timeline: Timeline, *, ffmpeg: Ffmpeg) -> st
     """Why the GPU that `info` names does not decode this file, by its first frames; None if it does, to the bit."""
     if info.pictures:
         return "they are pictures"
-    if info.video.pix_fmt not in _NVDEC_FORMATS:
-        return f"vfi asks NVDEC for 8 and 10 bits of 4:2:0, and this is {info.video.pix_fmt}"
+    if info.video.codec not in _EXACT or info.video.pix_fmt not in _NVDEC_FORMATS:
+        asked = f"{', '.join(_EXACT[:-1])} and {_EXACT[-1]} of 8 or 10 bits and 4:2:0"
+        return f"vfi asks NVDEC for {asked}, and this is {info.video.codec}, {info.video.pix_fmt}"
     found = []
     first = range(min(_TRIED, len(timeline)))
     for where in (info, replace(info, gpu=None)):
@@ -73,7 +78,9 @@ def why_not_on_gpu(info: MediaInfo, timeline: Timeline, *, ffmpeg: Ffmpeg) -> st
             found.append(running.read())
             status, lines = running.finish()
         if status:
-            return str(failure("do it", status=status, lines=lines)).split(": ", 1)[1]
+            refused = any(_CHANGED[1] in line for line in lines[:1])
+            why = str(failure("do it", status=status, lines=lines)).split(": ", 1)[1]
+            return "NVDEC does not take it" if refused else why
     return None if found[0] == found[1] else "its frames are not those of the processor"
 
 
@@ -100,7 +107,7 @@ def _raw_options(
     seen = wanted
     if fields:  # frames, with neighbours enough that a field looks the same whatever part is asked for
         seen = range(max(0, wanted.start // 2 - NEIGHBOURS), -(-wanted.stop // 2) + NEIGHBOURS)
-    filters = [] if whole else [_trim(seen)]
+    filters = [_trim(seen, whole=whole)] if seen.start or not whole else []
     decoded = _NVDEC_FORMATS[video.pix_fmt] if gpu else video.pix_fmt
     filters.append(f"format={decoded}")
     target = piped_format(video.pix_fmt)
@@ -109,8 +116,8 @@ def _raw_options(
     filters.append(_guard(video))
     if fields:
         filters.append(deinterlacer(video))
-        if not whole:
-            filters.append(_trim(range(wanted.start - 2 * seen.start, wanted.stop - 2 * seen.start)))
+        if wanted.start or not whole:
+            filters.append(_trim(range(wanted.start - 2 * seen.start, wanted.stop - 2 * seen.start), whole=whole))
     return {
         "f": "rawvideo",
         "pix_fmt": target,
@@ -119,8 +126,9 @@ def _raw_options(
     }
 
 
-def _trim(numbers: range) -> str:
-    return f"trim=start_frame={numbers.start}:end_frame={numbers.stop}"
+def _trim(numbers: range, *, whole: bool) -> str:
+    end = "" if whole else f":end_frame={numbers.stop}"
+    return f"trim=start_frame={numbers.start}{end}"
 
 
 def _guard(video: VideoStream) -> str:
@@ -142,6 +150,12 @@ def _read(
     for done, i in enumerate(wanted):
         planes = raw_frame(running, piped, info.video.width, info.video.height)
         if planes is None and info.gpu is not None:
+            status, lines = running.finish()
+            if status < 0:
+                raise failure(f"decode {info.path}", status=status, lines=lines)
+            if not status:
+                found = f"{wanted.start + done} of {len(timeline)} frames"
+                raise InputError(f"{info.path} ends early, or the GPU lost some of it ({found}): try --hwaccel none")
             info = replace(info, gpu=None)
             running = start(info, range(i, wanted.stop))
             planes = raw_frame(running, piped, info.video.width, info.video.height)

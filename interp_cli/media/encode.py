@@ -113,7 +113,9 @@ def with_times(options: Mapping[str, str], times: Sequence[int], *, tick: Fracti
     """
     table = _table(_runs(times))
     filters = [*filter(None, [options.get("vf")]), f"settb={tick.numerator}/{tick.denominator}", f"setpts='{table}'"]
-    return {**options, "vf": ",".join(filters), "enc_time_base": f"{tick.numerator}:{tick.denominator}"}
+    # ffmpeg 6 counts the frames that NVENC's B-frames are put off in ticks
+    in_order = {"bf": "0"} if options.get("c:v", "").endswith("_nvenc") else {}
+    return {**options, "vf": ",".join(filters), "enc_time_base": f"{tick.numerator}:{tick.denominator}", **in_order}
 
 
 def _runs(times: Sequence[int]) -> list[tuple[int, str]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 
-from interp_cli.errors import FfmpegError, MissingToolError, UsageError
+from interp_cli.errors import MissingToolError, UsageError
 from interp_cli.media.conversion import choose_format, color_options, conversion, padding
-from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, encoder_formats, run
+from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, child, encoder_formats, failure
 from interp_cli.media.formats import working_format
 from interp_cli.media.hdr import mastering_options
 from interp_cli.media.orientation import orientation_note, turning
@@ -102,6 +102,7 @@ class Encoding:
     filters: tuple[str, ...] = ()
     padding: tuple[int, int] = (0, 0)  # columns and rows that are repeated at the right and the bottom before them
     turning: tuple[str, ...] = ()  # filters, where the result cannot tell players to turn the picture
+    header: str = ""  # of a GPU's encoder, which another GPU may write otherwise: parts with different ones do not join
 
     @property
     def segments(self) -> str:
@@ -173,23 +174,26 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
         padding=more,
         turning=turning(info.video, PIXEL_FORMATS.get(pix_fmt) or working_format(pix_fmt)) if turned else (),
     )
-    if encoder in _NVENC and (reason := _why_not(chosen, info.video, ffmpeg)):
-        raise MissingToolError(f"{encoder} does not work here ({reason}): take the processor's encoder, -c {codec}")
-    return chosen
+    return replace(chosen, header=_tried(chosen, info.video, ffmpeg)) if encoder in _NVENC else chosen
 
 
 @lru_cache(maxsize=64)
-def _why_not(encoding: Encoding, video: VideoStream, ffmpeg: Ffmpeg) -> str | None:
-    """Why frames like those of `video` cannot be encoded so, by trying; None if they can."""
+def _tried(encoding: Encoding, video: VideoStream, ffmpeg: Ffmpeg) -> str:
+    """A hash of the header of streams of frames like those of `video`. Raises MissingToolError if there can be none."""
     width, height = (side + more for side, more in zip((video.width, video.height), encoding.padding, strict=True))
     grey = f"color=gray:s={width}x{height}:r=25,format={working_format(video.pix_fmt).name}"
     options = encoding.output_options(width=width, height=height, sar=Fraction(1))
-    written = Output("-", (), {**options, "f": "null", "frames:v": "2"})
-    try:
-        run(ffmpeg, [Input(grey, {"f": "lavfi"})], [written], doing="try it")
-    except FfmpegError as error:
-        return str(error).split(": ", 1)[1]
-    return None
+    written = Output("pipe:1", (), {**options, "flags": "+global_header", "f": "framemd5", "frames:v": "2"})
+    # what a GPU cannot do, ffmpeg says in warnings, and then that there is no GPU
+    with child(ffmpeg, [Input(grey, {"f": "lavfi"})], [written], loglevel="warning") as running:
+        text = running.read().decode()
+        status, lines = running.finish()
+    if status:
+        reason = str(failure("try it", status=status, lines=lines)).split(": ", 1)[1]
+        raise MissingToolError(
+            f"{encoding.encoder} does not work here ({reason}): take the processor's encoder, -c {encoding.codec}"
+        )
+    return " ".join(re.findall(r"#extradata 0, *[0-9]+, (\S+)", text))
 
 
 def _mastering(info: MediaInfo, encoder: str) -> tuple[dict[str, str], tuple[str, ...]]:

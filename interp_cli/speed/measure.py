@@ -30,6 +30,7 @@ class Measured:
     encoding: str  # "libx264 crf 16 preset medium, yuv420p"
     weights: str
     sha256: str
+    decoder: str  # "cpu" or "cuda:0"
     device: str  # "cpu torch.float32"
     verdict: Verdict
 
@@ -50,6 +51,7 @@ class Measured:
             "rate": exact(self.rate),
             "encoding": self.encoding,
             "weights": {"name": self.weights, "sha256": self.sha256},
+            "decoder": self.decoder,
             "device": self.device,
             **self.verdict.facts(),
         }
@@ -81,6 +83,7 @@ def measure(
             encoding=work.encoding.description,
             weights=weights.name,
             sha256=weights.sha256,
+            decoder="cpu" if work.info.gpu is None else f"cuda:{work.info.gpu}",
             device=device_text(asked.engine),
             verdict=Verdict(stages=todo, timings=timings, processors=processors()),
         )
