@@ -141,6 +141,24 @@ def test_the_processor_goes_on_where_a_gpu_stops(
     assert ["-hwaccel" in command for command in commands] == [True, False]
 
 
+@pytest.mark.parametrize("stop", [0, 10])
+@pytest.mark.parametrize("frames", [None, range(7, 61)])
+def test_fields_are_the_same_from_a_gpu(
+    stop: int, frames: range | None, pretender: Pretender, make_clip: MakeClip
+) -> None:
+    interlaced = ("-vf", "tinterlace=interleave_top,setfield=tff", "-flags", "+ildct+ilme", "-x264-params", "tff=1")
+    path = make_clip("fields.mkv", *PICTURE[:-1], "testsrc2=s=160x96:r=50:d=2", *H264, *interlaced)
+    program = pretender(stop=stop)
+    found = []
+    for gpu in (None, 0):
+        info = replace(probe(str(path), ffmpeg=program), gpu=gpu)
+        timeline = scan(info, ffmpeg=program).in_fields()
+        with decode(info, timeline, ffmpeg=program, frames=frames, fields=True) as decoded:
+            found.append([digest(planes) for planes in decoded])
+    assert len(found[0]) == (54 if frames else 100)
+    assert found[0] == found[1]
+
+
 def test_frames_that_a_gpu_loses_without_a_word_end_the_job(pretender: Pretender, plain_mp4: Path) -> None:
     program = pretender(stop=40, code=0)
     info = replace(probe(str(plain_mp4), ffmpeg=program), gpu=0)
