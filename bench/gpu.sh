@@ -65,7 +65,7 @@ quality() {
     tail -n 8 "$results/quality-$1.txt"
 }
 
-step 150 tests.txt "$python" -m pytest -c "$root/pyproject.toml" --rootdir "$root" -m gpu "$root/tests/test_gpu.py" "$root/tests/test_train_command.py"
+step 150 tests.txt "$python" -m pytest -c "$root/pyproject.toml" --rootdir "$root" -n 0 -m gpu "$root/tests/test_gpu.py" "$root/tests/test_train_command.py"
 tail -n 3 "$results/tests.txt"
 speed sizes --size 480p,720p,1080p,2160p --runs 2 --no-minterpolate
 for precision in fp32 fp16 bf16; do

@@ -33,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--formats") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--formats collects what one process proves: add -n 0")
     config.stash[_proved] = []
 
 

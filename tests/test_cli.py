@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -549,10 +550,34 @@ def test_a_signal_before_any_work_ends_with_its_code() -> None:
         "output.check_input = lambda path: os.kill(os.getpid(), getattr(signal, sys.stdin.read()))\n"
         "from interp_cli.cli import main\nmain()"
     )
-    for name, status in (("SIGINT", 130), ("SIGTERM", 143)):
+    for name, status in (("SIGINT", -signal.SIGINT), ("SIGTERM", 143)):  # a shell says 130
         child = subprocess.run([sys.executable, "-c", code], input=name, capture_output=True, text=True, check=False)
         assert child.returncode == status
         assert sentence(child.stderr) == f"vfi: interrupted by {signal.Signals[name].name}"
+
+
+def test_what_one_file_failed_of_is_told_as_json_too(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert vfi("upsample", "none.mp4", "--fps", "50", "--json") == ExitCode.INPUT
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["input"] == "none.mp4" and outcome["exit_code"] == ExitCode.INPUT and "none.mp4" in outcome["error"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_ctrl_c_ends_a_loop_of_a_shell_too() -> None:
+    code = (
+        "import sys, time; sys.argv = ['vfi', 'probe', 'x.mp4']\n"
+        "import interp_cli.job.output as output\n"
+        "output.check_input = lambda path: (print('ready', flush=True), time.sleep(60))\n"
+        "from interp_cli.cli import main\nmain()"
+    )
+    loop = 'for n in 1 2; do "$0" -c "$1" || echo ended with $?; done'
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(["bash", "-c", loop, sys.executable, code], **pipes) as bash:  # type: ignore[call-overload]
+        assert bash.stdout.readline() == "ready\n"
+        os.killpg(bash.pid, signal.SIGINT)  # as a terminal does
+        rest, said = bash.communicate(timeout=30)
+    assert rest == "" and sentence(said) == "vfi: interrupted by SIGINT"
+    assert bash.returncode == -signal.SIGINT
 
 
 def test_what_is_typed_overrules_the_other_way_to_say_the_rate(

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from whole_files import frames as decoded
 
-from interp_cli.errors import DeviceError, MissingToolError
+from interp_cli.errors import DeviceError, VfiError
 from interp_cli.job.job import Job, run
 from interp_cli.job.network import make_interpolator
 from interp_cli.media.decode import decode, why_not_on_gpu
@@ -147,7 +147,7 @@ def test_nvenc_holds_every_frame(codec: str, tmp_path: Path) -> None:
     encode = EncodeOptions(codec=Codec(codec))
     try:
         run(Job(input=str(clip), output=str(out), rate="2x", engine=EngineOptions(device="cuda"), encode=encode))
-    except MissingToolError as error:
+    except VfiError as error:
         pytest.skip(str(error))
     given, found = decoded(clip), decoded(out)
     assert len(found) == 50

@@ -16,7 +16,7 @@ from interp_cli.media.ffmpeg import Ffmpeg
 from interp_cli.media.mux import concat_list, container_for, stream_fates
 from interp_cli.media.probe import probe, scan
 from interp_cli.media.types import MediaInfo, OtherStream, VideoStream
-from interp_cli.options import AudioInSlowMotion, EncodeOptions
+from interp_cli.options import AudioInSlowMotion, Codec, EncodeOptions
 
 SUBTITLES = "1\n00:00:00,500 --> 00:00:01,000\nhello\n\n2\n00:00:01,200 --> 00:00:01,900\nbye\n"
 CHAPTERS = (
@@ -241,7 +241,8 @@ def test_rotation_is_carried(turn: int, ending: str, ffmpeg: Ffmpeg, plain_mp4: 
 def test_colour_and_pixel_shape_reach_the_file(ffmpeg: Ffmpeg, make_clip: MakeClip, tmp_path: Path) -> None:
     path = make_clip("shape.mkv", *PICTURE, *H264, *LABELS, "-vf", "setsar=4/3")
     for name, codec in {"a.mp4": None, "b.mkv": "ffv1", "c.mp4": "hevc"}.items():
-        options = EncodeOptions(codec=codec, preset=None if codec == "ffv1" else "ultrafast")  # type: ignore[arg-type]
+        plain = Codec(codec) if codec else None
+        options = EncodeOptions(codec=plain, preset=None if codec == "ffv1" else "ultrafast")
         info, _, _ = remade(path, tmp_path / name, ffmpeg, rate=Fraction(24), options=options)
         video = probe(str(tmp_path / name), ffmpeg=ffmpeg).video
         assert replace(video.color, location=None) == replace(info.video.color, location=None)

@@ -15,7 +15,7 @@ import click
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, PLAIN_RATE, RATE, Session, VfiCommand, one_of, option, together
 from interp_cli.cli.piped import Piped, piped
-from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, printable
+from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, VfiError, printable
 from interp_cli.options import AudioInSlowMotion, Deinterlace, Hwaccel, ProgressStyle, Rhythm
 from interp_cli.progress import Progress, make_progress
 
@@ -31,7 +31,7 @@ _INPUTS = [
     option(
         "-o", "--output", section="Result", type=click.Path(), metavar="OUT",
         help="Name of the result, a folder, a pattern for pictures (out/%05d.png; jpg, webp, tiff, exr), or - for"
-        " standard output.  [default: beside the input, with the rate in its name]",
+        " standard output.  [default: beside the input, with the rate or the factor in its name]",
     ),
     option(
         "-f", "--format", section="Result", metavar="NAME",
@@ -91,7 +91,9 @@ def upsample(ctx: click.Context, /, **values: Any) -> int:
       ffmpeg -i IN -f nut - | vfi upsample - --fps 60 -o - -f nut | ffplay -
     """
     fps, factor = one_of(ctx, "fps", "factor")
-    if (fps is None) == (factor is None):
+    if fps is not None and factor is not None:
+        raise UsageError("--fps and --factor both say how many frames: give one of them")
+    if fps is None and factor is None:
         raise UsageError(
             "say how many frames per second: either --fps, such as --fps 60, or --factor, such as --factor 2"
         )
@@ -211,7 +213,12 @@ def _run_all(jobs: list[Job], session: Session, values: dict[str, Any], *, shown
     progress = make_progress(ProgressStyle(values["progress"]), stream=sys.stderr, quiet=values["quiet"])
     dry_run, as_json = values["dry_run"], values["as_json"]
     if len(jobs) == 1:
-        facts = _run_one(jobs[0], session, progress, dry_run=dry_run, as_text=not as_json, taken=set(), shown=shown)
+        try:
+            facts = _run_one(jobs[0], session, progress, dry_run=dry_run, as_text=not as_json, taken=set(), shown=shown)
+        except VfiError as error:
+            if as_json and not isinstance(error, DownstreamClosed):
+                click.echo(shown(json.dumps(_failed(jobs[0], error, int(error.exit_code)))))
+            raise
         if as_json:
             click.echo(shown(json.dumps(facts)))
         return 0
@@ -229,11 +236,15 @@ def _run_all(jobs: list[Job], session: Session, values: dict[str, Any], *, shown
 
             ended = tell(error, session)
             code = code or ended
-            outcomes.append({"input": job.input, "error": str(error), "exit_code": ended})
+            outcomes.append(_failed(job, error, ended))
     if as_json:
         click.echo(json.dumps({"results": outcomes}))
     progress.note(_summary(outcomes))
     return code
+
+
+def _failed(job: Job, error: Exception, code: int) -> dict[str, Any]:
+    return {"input": job.input, "error": str(error), "exit_code": code}
 
 
 def _summary(outcomes: Sequence[dict[str, Any]]) -> str:

@@ -32,6 +32,7 @@ from interp_cli.errors import (
     VfiError,
     printable,
 )
+from interp_cli.job.stop import leave
 
 _SHOWN_LINES = 5  # of a failed ffmpeg
 
@@ -116,7 +117,7 @@ def _leave_at_once(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    os._exit(code)
+    leave(code)
 
 
 def run(arguments: Sequence[str] | None, session: Session) -> int:

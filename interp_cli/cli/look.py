@@ -95,11 +95,12 @@ def doctor(ffmpeg: str | None, as_json: bool) -> int:
       vfi doctor --json
     """
     facts: dict[str, Any] = {
-        "vfi": {"version": interp_cli.__version__, "path": interp_cli.__path__[0]},
+        "vfi": {"version": interp_cli.__version__, "path": interp_cli.__path__[0], "kernels": _kernels()},
         "python": {"version": sys.version.split()[0], "path": sys.executable, "platform": sys.platform},
         "packages": _packages(),
         "torch": _torch(),
         "ffmpeg": _ffmpeg(ffmpeg),
+        "nvenc": _nvenc(ffmpeg),
         "weights": _weights(),
     }
     if as_json:
@@ -117,6 +118,15 @@ def _line(value: Any) -> str:
     if isinstance(value, list):
         return "\n          ".join(_line(item) for item in value) or "none"
     return "yes" if value is True else "no" if value is False else str(value)
+
+
+def _kernels() -> bool:
+    """Whether the inner loops were built, which make frames several times as fast on a CPU."""
+    try:
+        from interp_cli import kernels
+    except (ImportError, OSError):
+        return False
+    return kernels.available()
 
 
 def _packages() -> dict[str, str]:
@@ -162,11 +172,20 @@ def _ffmpeg(explicit: str | None) -> dict[str, Any]:
         "origin": found.origin,
         "ffprobe": found.ffprobe or False,
         "encoders": {name: has_encoder(found, name) for name in WANTED_ENCODERS},
-        "nvenc": {codec.value: _nvenc(codec, found) for codec in Codec if codec is not codec.plain},
     }
 
 
-def _nvenc(codec: Codec, ffmpeg: Ffmpeg) -> bool | str:
+def _nvenc(explicit: str | None) -> dict[str, Any]:
+    from interp_cli.media.ffmpeg import find_ffmpeg
+
+    try:
+        found = find_ffmpeg(explicit)
+    except VfiError:
+        return {}
+    return {codec.value: _works(codec, found) for codec in Codec if codec is not codec.plain}
+
+
+def _works(codec: Codec, ffmpeg: Ffmpeg) -> bool | str:
     """Whether it works, or why not: that it is built in says nothing."""
     from interp_cli.media.encoding import choose_encoding
     from interp_cli.media.types import MediaInfo, VideoStream

@@ -152,7 +152,7 @@ def prepare(job: Job) -> Prepared:
     if job.hwaccel is Hwaccel.CUDA:
         info = replace(info, gpu=gpu_of(job.engine.device) or 0)
         if reason := why_not_on_gpu(info, whole, ffmpeg=ffmpeg):
-            raise DeviceError(f"the GPU cannot decode {job.input} ({reason}): give --hwaccel auto or none")
+            raise DeviceError(f"--hwaccel cuda does not work for {job.input} ({reason}): give auto or none")
     fields = _takes_fields(job, info)
     timeline = whole.in_fields() if fields else whole
     part, numbers = timeline.between(job.start, job.end)

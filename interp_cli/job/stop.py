@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from interp_cli.errors import InterruptedBySignal
 from interp_cli.media.children import stop_children
@@ -55,4 +57,15 @@ class Stop:
         stop_children()
         for action in self.before_the_end:
             action()
-        os._exit(128 + signum)
+        leave(128 + signum)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once, with all its threads.
+
+    Of Ctrl-C it dies by that very signal: a shell says 130 of both, and only then takes it for its loop or script too.
+    """
+    if code == 128 + signal.SIGINT and os.name == "posix":
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code)

@@ -195,6 +195,8 @@ def work_directory(
         ours = InterruptedBySignal(stop.signum) if isinstance(error, KeyboardInterrupt) and stop.signum else error
         if isinstance(ours, VfiError) and work is not None and kept and work.done and work.folder.is_dir():
             ours.add(_how_to_go_on(work, segments, fresh=fresh))
+        elif isinstance(ours, InterruptedBySignal) and settled:
+            ours.add("no part of it was finished, so nothing is kept")
         if ours is error:
             raise
         raise ours from error
@@ -263,8 +265,12 @@ def _taken_over(
     return None
 
 
+_FOLLOWS = {"frames", "times", "segments", "encoder", "encoder's header", "streams", "last step"}  # from other changes
+
+
 def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    changed = [name for name in changed if name not in _FOLLOWS] or changed
     told = [f"{name}: then {_short(before.get(name))}, now {_short(now.get(name))}" for name in changed[:_SHOWN]]
     more = len(changed) - _SHOWN
     return "; ".join([*told, f"and {more} more"] if more > 0 else told)

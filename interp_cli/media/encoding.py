@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 
-from interp_cli.errors import MissingToolError, UsageError
+from interp_cli.errors import DeviceError, MissingToolError, UsageError
 from interp_cli.media.conversion import choose_format, color_options, conversion, padding
 from interp_cli.media.ffmpeg import Ffmpeg, Input, Output, child, encoder_formats, failure
 from interp_cli.media.formats import working_format
@@ -137,7 +137,7 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
 
     By default H.264 for 8 bits, 10-bit HEVC for more, VP9 in WebM. --preset takes x264's names ("ultrafast" to
     "placebo") for AV1, VP9 and NVENC too, besides their own. Raises UsageError for what cannot go together,
-    MissingToolError if this ffmpeg has no such encoder, or if it is a GPU's and does not work.
+    MissingToolError if this ffmpeg has no such encoder, DeviceError if it is a GPU's and does not work.
     """
     source = working_format(info.video.pix_fmt)
     asked = options.codec or _default_codec(info.video, container, ffmpeg)
@@ -179,7 +179,7 @@ def choose_encoding(info: MediaInfo, options: EncodeOptions, *, container: str, 
 
 @lru_cache(maxsize=64)
 def _tried(encoding: Encoding, video: VideoStream, ffmpeg: Ffmpeg) -> str:
-    """A hash of the header of streams of frames like those of `video`. Raises MissingToolError if there can be none."""
+    """A hash of the header of streams of frames like those of `video`. Raises DeviceError if there can be none."""
     width, height = (side + more for side, more in zip((video.width, video.height), encoding.padding, strict=True))
     grey = f"color=gray:s={width}x{height}:r=25,format={working_format(video.pix_fmt).name}"
     options = encoding.output_options(width=width, height=height, sar=Fraction(1))
@@ -190,7 +190,7 @@ def _tried(encoding: Encoding, video: VideoStream, ffmpeg: Ffmpeg) -> str:
         status, lines = running.finish()
     if status:
         reason = str(failure("try it", status=status, lines=lines)).split(": ", 1)[1]
-        raise MissingToolError(
+        raise DeviceError(
             f"{encoding.encoder} does not work here ({reason}): take the processor's encoder, -c {encoding.codec}"
         )
     return " ".join(re.findall(r"#extradata 0, *[0-9]+, (\S+)", text))

@@ -106,7 +106,10 @@ def container_for(path: Path | str, asked: str | None = None) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in _MUXERS:
         known = ", ".join(_MUXERS)
-        raise UsageError(f"{path} does not say what kind of video file to write: end its name with one of {known}")
+        folder = "" if suffix else f", or with / for a folder ({path}/)"
+        raise UsageError(
+            f"{path} does not say what kind of video file to write: end its name with one of {known}{folder}"
+        )
     return _MUXERS[suffix]
 
 
