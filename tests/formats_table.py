@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 _HEAD = """# What was proved of every kind of video
 
-Written by `pytest tests/formats -n 0 -m "slow or not slow" --formats docs/formats.md`, one row per case. A row stands here
-only if its test passed. The oracle is what the result was held against; it is never vfi itself. Rows without a version
-hold for every ffmpeg that was tried ({programs}).
+Written by `pytest tests/formats -n 0 -m "slow or not slow" --formats docs/formats.md`, one row per case. A row stands
+here only if its test passed. The oracle is what the result was held against; it is never vfi itself. Rows without a
+version hold for every ffmpeg that was tried ({programs}).
 """
 
 
