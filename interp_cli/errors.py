@@ -84,6 +84,14 @@ class OutputError(VfiError):
     exit_code = ExitCode.OUTPUT
 
 
+class ExistsError(OutputError):
+    """The result is there already, and is not to be replaced."""
+
+    def __init__(self, text: str, output: object) -> None:
+        super().__init__(text)
+        self.output = str(output)
+
+
 class MissingToolError(VfiError):
     """A needed program or optional package is missing or too old."""
 

@@ -556,6 +556,25 @@ def test_a_signal_before_any_work_ends_with_its_code() -> None:
         assert sentence(child.stderr) == f"vfi: interrupted by {signal.Signals[name].name}"
 
 
+def test_results_that_are_there_can_be_left_out(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = clip.with_name("other.mp4")
+    other.write_bytes(clip.read_bytes())
+    there = clip.with_name("clip_50fps.mp4")
+    there.write_text("mine")
+    batch = ("upsample", clip, other, "--fps", "50", "--dry-run", "--json")
+    assert vfi(*batch) == ExitCode.OUTPUT
+    capsys.readouterr()
+    assert vfi(*batch, "--skip-existing") == 0
+    said = capsys.readouterr()
+    first, second = json.loads(said.out)["results"]
+    assert first == {"input": str(clip), "output": str(there), "skipped": True}
+    assert second["output"].endswith("other_50fps.mp4")
+    assert "is there already" in said.err and said.err.endswith("vfi: 1 done, 1 there already, 0 failed\n")
+    assert vfi("upsample", clip, "--fps", "50", "--skip-existing") == 0
+    assert there.read_text() == "mine"
+    assert vfi(*batch, "--skip-existing", "-y") == ExitCode.USAGE
+
+
 def test_what_one_file_failed_of_is_told_as_json_too(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert vfi("upsample", "none.mp4", "--fps", "50", "--json") == ExitCode.INPUT
     outcome = json.loads(capsys.readouterr().out)

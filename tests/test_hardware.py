@@ -159,6 +159,7 @@ def test_fields_are_the_same_from_a_gpu(
     assert found[0] == found[1]
 
 
+@pytest.mark.once
 def test_frames_that_a_gpu_loses_without_a_word_end_the_job(pretender: Pretender, plain_mp4: Path) -> None:
     program = pretender(stop=40, code=0)
     info = replace(probe(str(plain_mp4), ffmpeg=program), gpu=0)
@@ -180,6 +181,7 @@ def test_more_frames_than_announced_are_noticed_after_a_gpu_stopped(pretender: P
         list(decoded)
 
 
+@pytest.mark.once
 def test_whoever_ends_the_gpus_decoder_ends_the_job(pretender: Pretender, plain_mp4: Path, commands: list[str]) -> None:
     program = pretender()
     info = replace(probe(str(plain_mp4), ffmpeg=program), gpu=0)
@@ -202,12 +204,14 @@ def test_without_a_gpu_the_processor_gives_every_frame(ffmpeg: Ffmpeg, plain_mp4
     assert why_not_on_gpu(info, timeline, ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 def test_a_gpu_that_gives_other_frames_is_not_believed(pretender: Pretender, plain_mp4: Path) -> None:
     program = pretender(before="lutyuv=y=val+1,")
     info = replace(probe(str(plain_mp4), ffmpeg=program), gpu=0)
     assert "not those of the processor" in str(why_not_on_gpu(info, scan(info, ffmpeg=program), ffmpeg=program))
 
 
+@pytest.mark.once
 def test_what_nvdec_does_not_know_is_not_asked_of_it(pretender: Pretender, make_clip: MakeClip) -> None:
     program = pretender()
     for codec, pix_fmt in (("libx264", "yuv444p"), ("mpeg2video", "yuv420p"), ("ffv1", "yuv420p")):
@@ -217,6 +221,7 @@ def test_what_nvdec_does_not_know_is_not_asked_of_it(pretender: Pretender, make_
         assert reason.startswith("vfi asks NVDEC for h264") and reason.endswith(pix_fmt)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("asked", "device", "expected"),
     [
@@ -242,6 +247,7 @@ def test_the_gpu_that_makes_the_frames_decodes_them(
     assert segments.decoder_of(prepare(job)).gpu == expected
 
 
+@pytest.mark.once
 def test_auto_leaves_to_the_processor_what_the_gpu_cannot_and_cuda_says_why(
     pretender: Pretender, plain_mp4: Path, monkeypatch: pytest.MonkeyPatch, blending: None
 ) -> None:
@@ -322,6 +328,7 @@ def test_ffmpeg_knows_every_option_of_nvenc(
         choose_encoding(info, options, container="mp4", ffmpeg=ffmpeg)
 
 
+@pytest.mark.once
 def test_nvenc_of_another_gpu_does_not_go_on_with_a_job(
     pretender: Pretender, plain_mp4: Path, tmp_path: Path, blending: None
 ) -> None:
@@ -334,6 +341,7 @@ def test_nvenc_of_another_gpu_does_not_go_on_with_a_job(
     assert {name for name in keys[0] if keys[0][name] != keys[1][name]} == {"encoder's header"}
 
 
+@pytest.mark.once
 def test_nvenc_is_that_of_the_gpu_that_makes_the_frames(pretender: Pretender, plain_mp4: Path) -> None:
     def args(device: str, codec: Codec) -> dict[str, str]:
         encode, engine = EncodeOptions(codec=codec), EngineOptions(device=device)
@@ -369,6 +377,7 @@ def test_ten_bits_reach_nvenc_unchanged(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
     assert np.array_equal(np.frombuffer(done.stdout, np.uint16), np.concatenate([luma, chroma]) << 6)
 
 
+@pytest.mark.once
 def test_what_nvenc_cannot_be_asked_for_is_a_sentence(pretender: Pretender, plain_mp4: Path) -> None:
     program = pretender()
     info = probe(str(plain_mp4), ffmpeg=program)

@@ -15,7 +15,15 @@ import click
 from interp_cli.cli import shared
 from interp_cli.cli.grammar import FACTOR, PLAIN_RATE, RATE, Session, VfiCommand, one_of, option, together
 from interp_cli.cli.piped import Piped, piped
-from interp_cli.errors import DownstreamClosed, InterruptedBySignal, OutputError, UsageError, VfiError, printable
+from interp_cli.errors import (
+    DownstreamClosed,
+    ExistsError,
+    InterruptedBySignal,
+    OutputError,
+    UsageError,
+    VfiError,
+    printable,
+)
 from interp_cli.options import AudioInSlowMotion, Deinterlace, Hwaccel, ProgressStyle, Rhythm
 from interp_cli.progress import Progress, make_progress
 
@@ -44,6 +52,7 @@ _INPUTS = [
 ]  # fmt: skip
 _COMMON = [
     shared.overwrite_option,
+    shared.skip_option,
     shared.fresh_option,
     shared.verify_option,
     shared.dry_run_option,
@@ -134,6 +143,8 @@ def _convert(session: Session, values: dict[str, Any], *, rate: str | None, slow
     inputs = (*values["inputs"], *values["more_inputs"])
     if not inputs:
         raise UsageError("no input: give the name of a video, such as vfi upsample clip.mp4 --fps 60")
+    if values["skip_existing"] and values["overwrite"]:
+        raise UsageError("-y replaces results that are there, and --skip-existing leaves them: give one of the two")
     with piped(session, inputs, values) as pipes:
         jobs = _jobs(pipes, values, rate=rate, slow=slow)
         code = _run_all(jobs, session, values, shown=pipes.shown)
@@ -212,9 +223,10 @@ def _run_all(jobs: list[Job], session: Session, values: dict[str, Any], *, shown
     be_patient(values["stall_timeout"] or None)
     progress = make_progress(ProgressStyle(values["progress"]), stream=sys.stderr, quiet=values["quiet"])
     dry_run, as_json = values["dry_run"], values["as_json"]
+    how: dict[str, Any] = {"dry_run": dry_run, "as_text": not as_json, "skip": values.get("skip_existing", False)}
     if len(jobs) == 1:
         try:
-            facts = _run_one(jobs[0], session, progress, dry_run=dry_run, as_text=not as_json, taken=set(), shown=shown)
+            facts = _run_one(jobs[0], session, progress, **how, taken=set(), shown=shown)
         except VfiError as error:
             if as_json and not isinstance(error, DownstreamClosed):
                 click.echo(shown(json.dumps(_failed(jobs[0], error, int(error.exit_code)))))
@@ -228,7 +240,7 @@ def _run_all(jobs: list[Job], session: Session, values: dict[str, Any], *, shown
     for job in jobs:
         session.stop.check()
         try:
-            outcomes.append(_run_one(job, session, progress, dry_run=dry_run, as_text=not as_json, taken=taken))
+            outcomes.append(_run_one(job, session, progress, **how, taken=taken))
         except (InterruptedBySignal, DownstreamClosed):
             raise
         except Exception as error:  # a bug that one file meets must not cost the others
@@ -249,10 +261,9 @@ def _failed(job: Job, error: Exception, code: int) -> dict[str, Any]:
 
 def _summary(outcomes: Sequence[dict[str, Any]]) -> str:
     failed = [outcome["input"] for outcome in outcomes if "error" in outcome]
-    done = len(outcomes) - len(failed)
-    return f"{done} done, {len(failed)} failed" + (
-        f" ({', '.join(map(click.format_filename, failed))})" if failed else ""
-    )
+    there = sum("skipped" in outcome for outcome in outcomes)
+    done = f"{len(outcomes) - len(failed) - there} done" + (f", {there} there already" if there else "")
+    return f"{done}, {len(failed)} failed" + (f" ({', '.join(map(click.format_filename, failed))})" if failed else "")
 
 
 def _run_one(
@@ -262,6 +273,7 @@ def _run_one(
     *,
     dry_run: bool,
     as_text: bool,
+    skip: bool,
     taken: set[str],
     shown: Callable[[str], str] = str,
 ) -> dict[str, Any]:
@@ -273,7 +285,13 @@ def _run_one(
 
     if not dry_run:
         load_early()
-    work = prepare(job)
+    try:
+        work = prepare(job)
+    except ExistsError as error:
+        if not skip:
+            raise
+        progress.note(shown(f"{error.output} is there already: {job.input} is left out"))
+        return {"input": job.input, "output": error.output, "skipped": True}
     if str(work.output) in taken:
         raise OutputError(f"{work.output} is the result of an earlier input already: do {job.input} by itself")
     taken.add(str(work.output))

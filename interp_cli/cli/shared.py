@@ -183,6 +183,10 @@ overwrite_option = option(
     "--overwrite/--no-overwrite", "-y/-n", section=_RESULT, default=False, show_default=False,
     help="Replace a file that exists already, or refuse to (the default).",
 )  # fmt: skip
+skip_option = option(
+    "--skip-existing", section=_RESULT, is_flag=True,
+    help="Leave inputs out whose result is there already, and count that as done.",
+)  # fmt: skip
 fresh_option = option(
     "--fresh", section=_RESULT, is_flag=True, help="Start over where an earlier run was ended, in place of going on."
 )

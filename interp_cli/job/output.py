@@ -8,7 +8,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-from interp_cli.errors import OutputError, UsageError
+from interp_cli.errors import ExistsError, OutputError, UsageError
 from interp_cli.job.sequence import check_sequence, is_sequence
 from interp_cli.job.workdir import was_published
 from interp_cli.media.encoding import holds
@@ -117,7 +117,7 @@ def check_output(output: Path | str, *, inputs: tuple[str, ...], overwrite: bool
     except OSError as error:
         raise OutputError(f"{output} cannot be written ({error.strerror}): choose another name with -o") from error
     if taken and not overwrite and (fresh or not was_published(place)):
-        raise OutputError(f"{output} exists already: add -y to replace it, or choose another name with -o")
+        raise ExistsError(f"{output} exists already: add -y to replace it, or choose another name with -o", output)
     _check_folder(place.parent)
 
 

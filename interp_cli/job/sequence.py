@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from interp_cli.errors import OutputError
+from interp_cli.errors import ExistsError, OutputError
 from interp_cli.job.workdir import inode_of, published_files
 from interp_cli.media.picture_size import SUFFIXES
 from interp_cli.media.pictures import NUMBER, find_pictures
@@ -48,7 +48,7 @@ def check_sequence(output: Path, *, inputs: tuple[str, ...], overwrite: bool, fr
     others = [path for path in existing_frames(output) if inode_of(path) not in ours]
     if others and not overwrite:
         many = f"{len(others)} pictures of {output} exist" if len(others) > 1 else f"{others[0]} exists"
-        raise OutputError(f"{many} already: add -y to replace them, or choose another folder with -o")
+        raise ExistsError(f"{many} already: add -y to replace them, or choose another folder with -o", output)
 
 
 def make_folder_of(output: Path) -> bool:
