@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that is to be checked on a real GPU, in under 10 minutes: the tests marked gpu, NVDEC and NVENC among them;
-# speed and memory of sizes, arithmetics and batches; what half precision costs in quality. For the machine's Python with the packages of
-# pip install -c constraints.txt '.[test]' and a torch that knows the GPU.
+# speed and memory of sizes, arithmetics and batches; what half precision costs in quality. For the machine's Python
+# with the packages of pip install -c constraints.txt '.[test]' and a torch that knows the GPU.
 #
 #   bench/gpu.sh [CLIPS [RESULTS]]      PYTHON=python3.12 bench/gpu.sh ~/clips
 #

@@ -142,7 +142,7 @@ def test_a_signal_in_mid_job_leaves_no_file_and_no_child(
         running.send_signal(signum)
         rest = running.stderr.read()
         assert running.wait(30) == code
-    assert f"interrupted by {signum.name}; no part of it was finished, so nothing is kept" in rest
+    assert f"interrupted by {signum.name}; nothing of it is kept" in rest
     assert "Traceback" not in rest
     assert not list(tmp_path.iterdir())
     deadline = time.monotonic() + 5

@@ -144,7 +144,7 @@ def test_the_processor_goes_on_where_a_gpu_stops(
 @pytest.mark.parametrize("stop", [0, 10])
 @pytest.mark.parametrize("frames", [None, range(7, 61)])
 def test_fields_are_the_same_from_a_gpu(
-    stop: int, frames: range | None, pretender: Pretender, make_clip: MakeClip
+    stop: int, frames: range | None, pretender: Pretender, make_clip: MakeClip, commands: list[str]
 ) -> None:
     interlaced = ("-vf", "tinterlace=interleave_top,setfield=tff", "-flags", "+ildct+ilme", "-x264-params", "tff=1")
     path = make_clip("fields.mkv", *PICTURE[:-1], "testsrc2=s=160x96:r=50:d=2", *H264, *interlaced)
@@ -153,8 +153,10 @@ def test_fields_are_the_same_from_a_gpu(
     for gpu in (None, 0):
         info = replace(probe(str(path), ffmpeg=program), gpu=gpu)
         timeline = scan(info, ffmpeg=program).in_fields()
+        commands.clear()
         with decode(info, timeline, ffmpeg=program, frames=frames, fields=True) as decoded:
             found.append([digest(planes) for planes in decoded])
+    assert ["-hwaccel" in command for command in commands] == ([True, False] if stop else [True])
     assert len(found[0]) == (54 if frames else 100)
     assert found[0] == found[1]
 
@@ -261,14 +263,17 @@ def test_auto_leaves_to_the_processor_what_the_gpu_cannot_and_cuda_says_why(
 
 @pytest.mark.once
 def test_a_job_decoded_by_a_gpu_is_the_same_to_the_byte(
-    pretender: Pretender, plain_mp4: Path, tmp_path: Path, blending: None
+    pretender: Pretender, plain_mp4: Path, tmp_path: Path, commands: list[str], blending: None
 ) -> None:
     program = pretender()
     results = []
     for asked in (Hwaccel.NONE, Hwaccel.CUDA):
         out = tmp_path / f"{asked}.mkv"
+        commands.clear()
         convert(plain_mp4, out, ffmpeg=program, hwaccel=asked)
         results.append(out.read_bytes())
+        decoders = [command for command in commands if " -f rawvideo -fps_mode" in command]
+        assert ["-hwaccel" in command for command in decoders] == [asked is Hwaccel.CUDA]
     assert results[0] == results[1]
 
 
@@ -312,6 +317,7 @@ def test_a_result_of_nvenc_holds_what_was_asked_for(
     assert f"{video.codec},{video.pix_fmt}" == expected
 
 
+@no_gpu
 @pytest.mark.parametrize("name", NVENC)
 @pytest.mark.parametrize(("crf", "preset"), [(None, None), (51, "placebo"), (1, "p1")])
 def test_ffmpeg_knows_every_option_of_nvenc(
@@ -321,8 +327,6 @@ def test_ffmpeg_knows_every_option_of_nvenc(
         pytest.skip(f"{name} is not built in")
     options = EncodeOptions(codec=Codec(name), crf=crf, preset=preset)
     info = probe(str(plain_mp4), ffmpeg=ffmpeg)
-    if torch.cuda.is_available():
-        return
     # an unknown option, value or pixel format would be said before the missing driver is
     with pytest.raises(DeviceError, match=rf"{name} does not work here \(Cannot load \S*cuda.*-c {name[:3]}"):
         choose_encoding(info, options, container="mp4", ffmpeg=ffmpeg)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -186,7 +185,7 @@ def _nvenc(explicit: str | None) -> dict[str, Any]:
 
 
 def _works(codec: Codec, ffmpeg: Ffmpeg) -> bool | str:
-    """Whether it works, or why not: that it is built in says nothing."""
+    """True, or what a job would be told: that an encoder of a GPU is built in says nothing."""
     from interp_cli.media.encoding import choose_encoding
     from interp_cli.media.types import MediaInfo, VideoStream
 
@@ -198,7 +197,7 @@ def _works(codec: Codec, ffmpeg: Ffmpeg) -> bool | str:
             MediaInfo(path="", container="", video=video), EncodeOptions(codec=codec), container="nut", ffmpeg=ffmpeg
         )
     except VfiError as error:
-        return re.sub(r"^.*\((.*)\).*$|^.* (was built without \S+):.*$", r"\1\2", str(error))
+        return str(error)
     return True
 
 

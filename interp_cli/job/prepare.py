@@ -134,9 +134,10 @@ class Prepared:
 
 
 def prepare(job: Job) -> Prepared:
-    """Look at the input and decide everything. Nothing is written and nothing decoded; torch is not needed.
+    """Look at the input and decide everything. Nothing is written; torch is not needed.
 
-    Raises InputError, OutputError, UsageError, MissingToolError, WeightsError, FfmpegError.
+    A GPU that is asked to decode or to encode is tried on a few frames. Raises InputError, OutputError, UsageError,
+    MissingToolError, DeviceError, WeightsError, FfmpegError.
     """
     check_input(job.input)
     checks: dict[str, Any] = {"inputs": (job.input, *job.protected), "overwrite": job.overwrite, "fresh": job.fresh}

@@ -196,7 +196,7 @@ def work_directory(
         if isinstance(ours, VfiError) and work is not None and kept and work.done and work.folder.is_dir():
             ours.add(_how_to_go_on(work, segments, fresh=fresh))
         elif isinstance(ours, InterruptedBySignal) and settled:
-            ours.add("no part of it was finished, so nothing is kept")
+            ours.add("nothing of it is kept")
         if ours is error:
             raise
         raise ours from error
