@@ -56,13 +56,16 @@ def test_an_installation_on_a_machine_with_a_c_compiler_has_kernels(
 
 @with_kernels
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("edges", "doubts", "medians", "window"), [(True, True, 2, 2), (False, False, 0, 1)])
+@pytest.mark.parametrize(
+    ("edges", "doubts", "medians", "steadies", "window"),
+    [(True, True, 2, False, 2), (True, True, 2, True, 1), (False, False, 0, False, 1)],
+)
 def test_alignment_is_that_of_tensors(
-    size: tuple[int, int], *, edges: bool, doubts: bool, medians: int, window: int
+    size: tuple[int, int], *, edges: bool, doubts: bool, medians: int, steadies: bool, window: int
 ) -> None:
     y0, y1 = textures(*size, count=2)
     flow = torch.randn(2, 4, *size, generator=torch.Generator().manual_seed(1)) * 2
-    alignment = Alignment(2, 3, window, edges=edges, doubts=doubts, medians=medians)
+    alignment = Alignment(2, 3, window, edges=edges, doubts=doubts, medians=medians, steadies=steadies)
     fast, slow = both(lambda: alignment(y0, y1, torch.tensor([0.25, 0.5]), flow))
     torch.testing.assert_close(fast, slow, atol=2e-4, rtol=1e-4)
     assert size == (1, 1) or (slow - flow).abs().max() > 0.1

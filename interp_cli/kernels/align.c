@@ -8,10 +8,11 @@ const char *vfi_sources(void) { return VFI_SOURCES; }
 
 #define ROWS 8    /* px of a block, the unit that comes to rest */
 #define COLUMNS 32 /* px of a block */
+#define TAPS 2     /* px between those whose mean steadies a velocity */
 
 typedef struct {
     int steps, sweeps, window, medians;
-    float smooth, floor, edges, doubt, most, still; /* the constants themselves, `floor` is the noise squared; 0: none */
+    float smooth, floor, edges, doubt, most, still, trust; /* the constants themselves, `floor` is the noise squared; 0: none */
 } Alignment;
 
 /* Memory for one alignment, cut from one piece. */
@@ -349,18 +350,62 @@ INLINE void medians(In padded, int h, int w, Room *r, Out out)
     }
 }
 
-INLINE void smooth_velocity(float *flow, int h, int w, float late, int times, Room *r)
+/* The velocity u as a mean of those TAPS px away and its own, each weighted by how far it is trusted and how near it is. */
+INLINE void steady(int h, int w, const Alignment *how, Room *r)
+{
+    int wide = w + 2 * TAPS;
+    size_t plane = (size_t)h * w, padded = (size_t)(h + 2 * TAPS) * wide;
+    float least_trust = how->doubt * how->doubt / (how->trust * how->trust);
+    Out share = r->share;
+    for (size_t i = 0; i < padded; i++)
+        share[i] = share[i] / (share[i] + (1.0f - share[i]) * least_trust);
+    for (int c = 0; c < 2; c++) {
+        for (int y = 0; y < h; y++)
+            memcpy(r->shared[0] + c * padded + (size_t)(y + TAPS) * wide + TAPS, r->u + c * plane + (size_t)y * w, w * sizeof(float));
+        repeat_border(r->shared[0] + c * padded, h, w, TAPS);
+    }
+    for (int y = 0; y < h; y++) {
+        size_t here = (size_t)(y + TAPS) * wide + TAPS;
+        In own_x = r->shared[0] + here, own_y = own_x + padded;
+        Out sum_x = r->u + (size_t)y * w, sum_y = sum_x + plane, total = r->row[0];
+        memset(sum_x, 0, w * sizeof(float));
+        memset(sum_y, 0, w * sizeof(float));
+        memset(total, 0, w * sizeof(float));
+        for (int k = 0; k < 9; k++) {
+            ptrdiff_t away = (k / 3 - 1) * TAPS * (ptrdiff_t)wide + (k % 3 - 1) * TAPS;
+            In x_there = own_x + away, y_there = own_y + away, trust = r->share + here + away;
+#pragma GCC ivdep
+            for (int x = 0; x < w; x++) {
+                float dx = x_there[x] - own_x[x], dy = y_there[x] - own_y[x], far = 1.0f + dx * dx + dy * dy;
+                float weight = trust[x] / (far * far);
+                sum_x[x] += weight * x_there[x];
+                sum_y[x] += weight * y_there[x];
+                total[x] += weight;
+            }
+        }
+        for (int x = 0; x < w; x++)
+            total[x] = 1.0f / total[x];
+        for (int x = 0; x < w; x++)
+            sum_x[x] *= total[x];
+        for (int x = 0; x < w; x++)
+            sum_y[x] *= total[x];
+    }
+}
+
+INLINE void smooth_velocity(float *flow, int h, int w, float late, const Alignment *how, Room *r)
 {
     size_t plane = (size_t)h * w;
     for (size_t i = 0; i < 2 * plane; i++)
         r->u[i] = r->v[i] = flow[2 * plane + i] - flow[i];
-    for (int k = 0; k < 2 * times; k++) {
+    for (int k = 0; k < 2 * how->medians; k++) {
         float *u = r->u + (k % 2) * plane;
         for (int y = 0; y < h; y++)
             memcpy(r->e + (size_t)(y + 1) * (w + 2) + 1, u + (size_t)y * w, w * sizeof(float));
         repeat_border(r->e, h, w, 1);
         medians(r->e, h, w, r, u);
     }
+    if (how->trust > 0)
+        steady(h, w, how, r);
     for (size_t at = 0; at < 2 * plane; at += w)
         move(r->u + at, r->v + at, w, late, FLT_MAX, flow + at, plane, r->row[0]);
 }
@@ -422,7 +467,7 @@ KERNEL int vfi_align(In y0, In y1, int h, int w, float late, float *flow, const 
         solve(flow, h, w, how, &r);
         moving = moved(flow, h, w, late, how, &r);
     }
-    smooth_velocity(flow, h, w, late, how->medians, &r);
+    smooth_velocity(flow, h, w, late, how, &r);
     free(memory);
     return 0;
 }

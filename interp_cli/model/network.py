@@ -110,6 +110,7 @@ class Sizes:
     edges: bool = False  # alignment looks at gradients beside brightness
     doubts: bool = False  # pixels whose frames disagree count for less in alignment
     medians: int = 0  # 3 x 3 medians of the flow after each alignment
+    steadies: bool = False  # the finest flow becomes a mean of what lies around it
     propagate: tuple[int, ...] = ()  # levels at which pixels try the flows of others, 0 is that of 1/2
     detail: int = 0  # channels of the features that refinement sees
     refine: int = 0  # channels of refinement; 0: there is none, and R is zero
@@ -145,6 +146,7 @@ _ALIGNED = Sizes(
     edges=True,
     doubts=True,
     medians=2,
+    steadies=True,
     propagate=(0, 1, 2),
 )
 PRESETS: dict[str, Sizes] = {
@@ -188,7 +190,14 @@ class IFNet(nn.Module):
         self.coarsest = decoders[0] if decoders else None
         self.finer = nn.ModuleList(decoders[1:])
         self.alignments = nn.ModuleList(
-            Alignment(*how, edges=sizes.edges, doubts=sizes.doubts, medians=sizes.medians) for how in sizes.align
+            Alignment(
+                *how,
+                edges=sizes.edges,
+                doubts=sizes.doubts,
+                medians=sizes.medians,
+                steadies=sizes.steadies and level == 0,
+            )
+            for level, how in enumerate(sizes.align)
         )
         self.refinement = Refinement(sizes.detail, sizes.refine) if sizes.refine else None
         self.blending = Blend(*sizes.blend) if sizes.blend else None
