@@ -57,33 +57,35 @@ def test_an_installation_on_a_machine_with_a_c_compiler_has_kernels(
 @with_kernels
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    ("edges", "doubts", "medians", "steadies", "window"),
+    ("edges", "doubts", "medians", "bilateral", "window"),
     [(True, True, 2, False, 2), (True, True, 2, True, 1), (False, False, 0, False, 1)],
 )
 def test_alignment_is_that_of_tensors(
-    size: tuple[int, int], *, edges: bool, doubts: bool, medians: int, steadies: bool, window: int
+    size: tuple[int, int], *, edges: bool, doubts: bool, medians: int, bilateral: bool, window: int
 ) -> None:
     y0, y1 = textures(*size, count=2)
     flow = torch.randn(2, 4, *size, generator=torch.Generator().manual_seed(1)) * 2
-    alignment = Alignment(2, 3, window, edges=edges, doubts=doubts, medians=medians, steadies=steadies)
+    alignment = Alignment(2, 3, window, edges=edges, doubts=doubts, medians=medians, bilateral=bilateral)
     fast, slow = both(lambda: alignment(y0, y1, torch.tensor([0.25, 0.5]), flow))
     torch.testing.assert_close(fast, slow, atol=2e-4, rtol=1e-4)
     assert size == (1, 1) or (slow - flow).abs().max() > 0.1
 
 
 @with_kernels
-@pytest.mark.parametrize("doubts", [True, False])
+@pytest.mark.parametrize(("doubts", "bilateral"), [(True, True), (True, False), (False, False)])
 @pytest.mark.parametrize("window", [1, 2])
-def test_what_has_come_to_rest_stays_as_it_is_and_the_rest_goes_on_as_in_tensors(*, window: int, doubts: bool) -> None:
+def test_what_has_come_to_rest_stays_as_it_is_and_the_rest_goes_on_as_in_tensors(
+    *, window: int, doubts: bool, bilateral: bool
+) -> None:
     y0, _ = textures(61, 203)
     y1, flow = y0.clone(), torch.zeros(1, 4, 61, 203)
     y1[..., 20:44, 70:130] = torch.roll(y0, 1, -1)[..., 20:44, 70:130]  # something moves in still surroundings
-    alignment = Alignment(6, 3, window, edges=True, doubts=doubts)
+    alignment = Alignment(6, 3, window, edges=True, doubts=doubts, bilateral=bilateral)
     fast, slow = both(lambda: alignment(y0, y1, torch.tensor([0.5]), flow))
     torch.testing.assert_close(fast, slow, atol=2e-4, rtol=1e-4)
     assert slow[..., 20:44, 70:130].abs().amax() > 0.2
     assert slow[..., :, 192:].abs().amax() <= STILL  # far from all that moves: one step, which moved next to nothing
-    first = Alignment(1, 3, window, edges=True, doubts=doubts)
+    first = Alignment(1, 3, window, edges=True, doubts=doubts, bilateral=bilateral)
     first.load_state_dict(alignment.state_dict())
     one, _ = both(lambda: first(y0, y1, torch.tensor([0.5]), flow))
     assert torch.equal(fast[..., :, 192:], one[..., :, 192:])

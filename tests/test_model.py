@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp_cli.model.align import GUIDES, Alignment, steadied
+from interp_cli.model.align import GUIDES, Alignment, bilateral
 from interp_cli.model.flow import Estimate, cost_volume, resize
 from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose
 from interp_cli.model.propagate import around, median, propagated
@@ -127,22 +127,22 @@ def test_medians_are_those_of_opencv() -> None:
     assert torch.equal(median(x), torch.tensor(np.array(wanted)))
 
 
-def test_steadying_keeps_borders_and_even_changes_of_velocity_and_takes_noise_away() -> None:
+def test_the_bilateral_filter_keeps_borders_and_even_changes_of_velocity_and_takes_noise_away() -> None:
     x = torch.arange(64.0).expand(1, 1, 32, 64)
     trust, generator = torch.ones(1, 1, 32, 64), torch.Generator().manual_seed(0)
     ramp, border = torch.cat((0.1 * x, -0.05 * x), 1), torch.cat((8.0 * (x >= 30), torch.zeros_like(x)), 1)
-    torch.testing.assert_close(steadied(ramp, trust)[..., 2:-2], ramp[..., 2:-2])
-    assert (steadied(border, trust) - border).abs().max() < 0.01
+    torch.testing.assert_close(bilateral(ramp, trust)[..., 2:-2], ramp[..., 2:-2])
+    assert (bilateral(border, trust) - border).abs().max() < 0.01
     noise = 0.1 * torch.randn(1, 2, 32, 64, generator=generator)
-    assert steadied(noise, trust).std() < 0.4 * noise.std()  # of nine independent ones a mean has a third
+    assert bilateral(noise, trust).std() < 0.4 * noise.std()  # of nine independent ones a mean has a third
 
 
 def test_a_velocity_that_is_not_trusted_follows_those_that_are() -> None:
     v, trust = torch.zeros(1, 2, 9, 9), torch.ones(1, 1, 9, 9)
     v[..., 4, 4], trust[..., 4, 4] = 0.5, 1e-3
-    out = steadied(v, trust)
+    out = bilateral(v, trust)
     assert out[..., 4, 4].abs().max() < 0.001 and out[..., 4, 2].abs().max() < 0.001
-    assert steadied(v, torch.ones_like(trust))[..., 4, 4].abs().min() > 0.05
+    assert bilateral(v, torch.ones_like(trust))[..., 4, 4].abs().min() > 0.05
 
 
 def test_a_flow_that_only_a_neighbour_knows_is_found_where_it_explains_the_frames() -> None:

@@ -69,13 +69,13 @@ def align(
     flow: Tensor,
     *,
     how: tuple[int, int, int, int],
-    constants: tuple[float, float, float, float, float, float, float],
+    constants: tuple[float, ...],
 ) -> Tensor:
     """The flows (N, 4, H, W; px) aligned on the brightness (N, 1, H, W) of both frames at times t (N,).
 
     `how` is steps, sweeps, window and medians, `constants` the weight of smoothness, the squared noise, the weight of
     gradients, the difference that halves a pixel's say (both 0 if there are none), the most that a step moves, what
-    counts as still (px), and the difference that halves trust (0: no means of velocities). See model/align.py.
+    counts as still (px), and the difference that halves trust (0: no bilateral filter). See model/align.py.
     """
     out, y0, y1 = flow.clone(memory_format=torch.contiguous_format), y0.contiguous(), y1.contiguous()
     settings = _Alignment(*how, *constants)

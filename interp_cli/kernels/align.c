@@ -8,11 +8,12 @@ const char *vfi_sources(void) { return VFI_SOURCES; }
 
 #define ROWS 8    /* px of a block, the unit that comes to rest */
 #define COLUMNS 32 /* px of a block */
-#define TAPS 2     /* px between those whose mean steadies a velocity */
+#define TAPS 2     /* px between the velocities that the bilateral filter looks at */
 
 typedef struct {
     int steps, sweeps, window, medians;
-    float smooth, floor, edges, doubt, most, still, trust; /* the constants themselves, `floor` is the noise squared; 0: none */
+    /* the constants themselves, `floor` is the noise squared; 0: none */
+    float smooth, floor, edges, doubt, most, still, trust;
 } Alignment;
 
 /* Memory for one alignment, cut from one piece. */
@@ -350,30 +351,31 @@ INLINE void medians(In padded, int h, int w, Room *r, Out out)
     }
 }
 
-/* The velocity u as a mean of those TAPS px away and its own, each weighted by how far it is trusted and how near it is. */
-INLINE void steady(int h, int w, const Alignment *how, Room *r)
+/* Velocities u as means of nine, TAPS px apart, that count for their trust and less the more they differ from the middle one.
+   The share of a pixel is 1 / (1 + (d / doubt)^2), its trust 1 / (1 + (d / trust)^2). */
+INLINE void bilateral(int h, int w, const Alignment *how, Room *r)
 {
     int wide = w + 2 * TAPS;
     size_t plane = (size_t)h * w, padded = (size_t)(h + 2 * TAPS) * wide;
-    float least_trust = how->doubt * how->doubt / (how->trust * how->trust);
-    Out share = r->share;
+    float stricter = how->doubt * how->doubt / (how->trust * how->trust);
+    float *share = r->share, *own = r->shared[0];
     for (size_t i = 0; i < padded; i++)
-        share[i] = share[i] / (share[i] + (1.0f - share[i]) * least_trust);
+        share[i] = share[i] / (share[i] + (1.0f - share[i]) * stricter);
     for (int c = 0; c < 2; c++) {
         for (int y = 0; y < h; y++)
-            memcpy(r->shared[0] + c * padded + (size_t)(y + TAPS) * wide + TAPS, r->u + c * plane + (size_t)y * w, w * sizeof(float));
-        repeat_border(r->shared[0] + c * padded, h, w, TAPS);
+            memcpy(own + c * padded + (size_t)(y + TAPS) * wide + TAPS, r->u + c * plane + (size_t)y * w, w * sizeof(float));
+        repeat_border(own + c * padded, h, w, TAPS);
     }
     for (int y = 0; y < h; y++) {
         size_t here = (size_t)(y + TAPS) * wide + TAPS;
-        In own_x = r->shared[0] + here, own_y = own_x + padded;
+        In own_x = own + here, own_y = own_x + padded;
         Out sum_x = r->u + (size_t)y * w, sum_y = sum_x + plane, total = r->row[0];
         memset(sum_x, 0, w * sizeof(float));
         memset(sum_y, 0, w * sizeof(float));
         memset(total, 0, w * sizeof(float));
         for (int k = 0; k < 9; k++) {
             ptrdiff_t away = (k / 3 - 1) * TAPS * (ptrdiff_t)wide + (k % 3 - 1) * TAPS;
-            In x_there = own_x + away, y_there = own_y + away, trust = r->share + here + away;
+            In x_there = own_x + away, y_there = own_y + away, trust = share + here + away;
 #pragma GCC ivdep
             for (int x = 0; x < w; x++) {
                 float dx = x_there[x] - own_x[x], dy = y_there[x] - own_y[x], far = 1.0f + dx * dx + dy * dy;
@@ -405,7 +407,7 @@ INLINE void smooth_velocity(float *flow, int h, int w, float late, const Alignme
         medians(r->e, h, w, r, u);
     }
     if (how->trust > 0)
-        steady(h, w, how, r);
+        bilateral(h, w, how, r);
     for (size_t at = 0; at < 2 * plane; at += w)
         move(r->u + at, r->v + at, w, late, FLT_MAX, flow + at, plane, r->row[0]);
 }

@@ -24,7 +24,7 @@ MOST = 2.0  # px: the most that one linearisation moves a flow
 STILL = 0.07  # px: a block of which one linearisation moves nothing by more is done
 BLOCK = (8, 32)  # px, rows and columns
 TRUST = 0.01  # of full scale: the difference of the frames that halves the trust in a pixel's velocity
-_TAPS = 2  # px between those whose mean steadies a velocity
+_TAPS = 2  # px between the velocities that the bilateral filter looks at
 _NEAR = 2  # px to either side that flow is smoothed over
 _AREA = (2 * _NEAR + 1) ** 2  # px
 
@@ -35,8 +35,7 @@ class Alignment(nn.Module):
     Motion is taken as uniform between the frames, so F_t0 changes by -t * dv and F_t1 by (1 - t) * dv. Flow is taken as
     constant over `window` px to either side. `edges`: gradients count beside brightness. `doubts`: without a guide,
     pixels count for less the more their frames disagree. After all steps the velocity passes `medians` 3 x 3 medians,
-    and with `steadies`, which needs `doubts`, becomes a mean of nine, two px apart: those near it in velocity that can
-    be trusted count most (a bilateral filter; Tomasi and Manduchi, ICCV 1998), for noise of flow blurs what is made.
+    and with `bilateral`, which needs `doubts`, a bilateral filter, for noise of flow blurs what is made.
 
     Most of a frame is done after a few steps: a block that a step moves by at most `STILL` stays as it is from then
     on, which saves a CPU more than half of the work. A GPU does all of it, for what it would save is not worth asking.
@@ -51,12 +50,12 @@ class Alignment(nn.Module):
         edges: bool = False,
         doubts: bool = False,
         medians: int = 0,
-        steadies: bool = False,
+        bilateral: bool = False,
     ) -> None:
         super().__init__()
-        if steadies and not (doubts and steps):
-            raise ValueError("an alignment that steadies its flow needs doubts, and at least one step")
-        self.steps, self.sweeps, self.window, self.medians, self.steadies = steps, sweeps, window, medians, steadies
+        if bilateral and not (doubts and steps):
+            raise ValueError("a bilateral filter of flow needs doubts, and at least one step")
+        self.steps, self.sweeps, self.window, self.medians, self.bilateral = steps, sweeps, window, medians, bilateral
         # Logarithms of the weight of smoothness and of the brightness difference (full scale = 1) that counts as noise.
         self.smoothness = nn.Parameter(torch.tensor(0.7))
         self.noise = nn.Parameter(torch.tensor(-4.6))
@@ -80,11 +79,11 @@ class Alignment(nn.Module):
             flow = self._step(y0, y1, late, flow, moving, seen, *steers)
             if flow.device.type == "cpu":
                 moving = _moving(flow - before, moving)
-        return self._smoothed(late, flow, seen[2] if self.steadies and guide is None else None)
+        return self._smoothed(late, flow, seen[2] if self.bilateral and guide is None else None)
 
-    def _constants(self) -> tuple[float, float, float, float, float, float, float]:
+    def _constants(self) -> tuple[float, ...]:
         edges, doubt = (0.0 if x is None else math.exp(x) for x in (self.edges, self.doubt))
-        trust = TRUST if self.steadies else 0.0
+        trust = TRUST if self.bilateral else 0.0
         return math.exp(self.smoothness), math.exp(2 * self.noise), edges, doubt, MOST, STILL, trust
 
     def _step(
@@ -117,7 +116,7 @@ class Alignment(nn.Module):
         for _ in range(self.medians):
             u = median(u)
         if share is not None and self.doubt is not None:
-            u = steadied(u, share / (share + (1 - share) * (self.doubt.exp() / TRUST) ** 2))
+            u = bilateral(u, share / (share + (1 - share) * (self.doubt.exp() / TRUST) ** 2))
         return flow if u is v else _moved(flow, u - v, late)
 
     def _change(
@@ -167,8 +166,11 @@ class Alignment(nn.Module):
         )
 
 
-def steadied(u: Tensor, trust: Tensor) -> Tensor:
-    """Means of velocities `u` (N, 2, H, W; px) weighted by `trust` (N, 1, H, W), positive, and nearness in velocity."""
+def bilateral(u: Tensor, trust: Tensor) -> Tensor:
+    """Velocities `u` (N, 2, H, W; px) as means of nine, `_TAPS` px apart: Tomasi and Manduchi, ICCV 1998.
+
+    Each counts for its `trust` (N, 1, H, W), above 0, and less the more it differs from the one in the middle.
+    """
     height, width = u.shape[-2:]
     padded = F.pad(torch.cat((u, trust), 1), (_TAPS, _TAPS, _TAPS, _TAPS), mode="replicate")
     total, out = torch.zeros_like(trust), torch.zeros_like(u)

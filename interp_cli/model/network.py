@@ -110,7 +110,7 @@ class Sizes:
     edges: bool = False  # alignment looks at gradients beside brightness
     doubts: bool = False  # pixels whose frames disagree count for less in alignment
     medians: int = 0  # 3 x 3 medians of the flow after each alignment
-    steadies: bool = False  # the finest flow becomes a mean of what lies around it
+    bilateral: bool = False  # a bilateral filter of the finest flow after its alignment
     propagate: tuple[int, ...] = ()  # levels at which pixels try the flows of others, 0 is that of 1/2
     detail: int = 0  # channels of the features that refinement sees
     refine: int = 0  # channels of refinement; 0: there is none, and R is zero
@@ -146,7 +146,7 @@ _ALIGNED = Sizes(
     edges=True,
     doubts=True,
     medians=2,
-    steadies=True,
+    bilateral=True,
     propagate=(0, 1, 2),
 )
 PRESETS: dict[str, Sizes] = {
@@ -195,7 +195,7 @@ class IFNet(nn.Module):
                 edges=sizes.edges,
                 doubts=sizes.doubts,
                 medians=sizes.medians,
-                steadies=sizes.steadies and level == 0,
+                bilateral=sizes.bilateral and level == 0,
             )
             for level, how in enumerate(sizes.align)
         )
