@@ -10,11 +10,22 @@ from interp_cli.model.network import Synthesis
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 
 
-def _blur(x: Tensor) -> Tensor:
-    row = torch.tensor(BINOMIAL, device=x.device, dtype=x.dtype) / sum(BINOMIAL)
-    channels = x.shape[1]
-    kernel = torch.outer(row, row).expand(channels, 1, 5, 5)
-    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), kernel, groups=channels)
+def _means(x: Tensor, weights: Tensor, *, beyond: bool) -> Tensor:
+    """Weighted means of `x` (N, C, H, W) along both axes: (N, C, H, W) with borders repeated if `beyond`, else inside.
+
+    Products with banded matrices: on a CPU several times as fast, with their gradients, as convolving a single channel.
+    """
+    rows, columns = (_band(weights, side, beyond=beyond) for side in x.shape[-2:])
+    return rows @ x @ columns.T
+
+
+def _band(weights: Tensor, side: int, *, beyond: bool) -> Tensor:
+    """(places, side): each row weighs the samples around one place."""
+    n = len(weights)
+    places = side if beyond else side - n + 1
+    at = torch.arange(places, device=weights.device)[:, None] + torch.arange(n, device=weights.device)
+    at = (at - n // 2 if beyond else at).clamp(0, side - 1)
+    return weights.new_zeros(places, side).scatter_add_(1, at, weights.expand(places, n))
 
 
 def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
@@ -24,8 +35,9 @@ def laplacian(a: Tensor, b: Tensor, levels: int = 5) -> Tensor:
     (Niklaus and Liu, arXiv 1803.10967). The pyramid is linear: one pyramid of the difference is enough.
     """
     rest, total = a - b, a.new_zeros(len(a))
+    weights = rest.new_tensor(BINOMIAL) / sum(BINOMIAL)
     for _ in range(levels - 1):
-        small = F.avg_pool2d(_blur(rest), 2)
+        small = F.avg_pool2d(_means(rest, weights, beyond=True), 2)
         total = total + (rest - F.interpolate(small, size=rest.shape[-2:], mode="bilinear")).abs().mean((1, 2, 3))
         rest = small
     return total + rest.abs().mean((1, 2, 3))
@@ -40,9 +52,7 @@ def structure(a: Tensor, b: Tensor) -> Tensor:
     """SSIM (Wang et al., 2004) of a and b (N, 1, H, W), full scale 1, by a Gaussian window of 11 px: (N,)."""
     at = torch.arange(11, device=a.device, dtype=a.dtype) - 5
     window = torch.exp(-at.square() / 4.5)
-    window = (window / window.sum()).view(1, 1, 1, 11)
-    stacked = torch.cat((a, b, a * a, b * b, a * b))
-    mean_a, mean_b, aa, bb, ab = F.conv2d(F.conv2d(stacked, window), window.transpose(2, 3)).chunk(5)
+    mean_a, mean_b, aa, bb, ab = (_means(x, window / window.sum(), beyond=False) for x in (a, b, a * a, b * b, a * b))
     c1, c2 = 0.01**2, 0.03**2
     both = (2 * mean_a * mean_b + c1) * (2 * (ab - mean_a * mean_b) + c2)
     return (both / ((mean_a**2 + mean_b**2 + c1) * (aa - mean_a**2 + bb - mean_b**2 + c2))).mean((1, 2, 3))
