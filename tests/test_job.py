@@ -145,6 +145,19 @@ def test_a_part_begins_and_ends_where_asked(source: Path, to: Path) -> None:
     assert times_of(out)[0] <= Fraction(1, 1000)
 
 
+def test_a_part_looks_as_it_does_in_the_whole(folder: Path, to: Path) -> None:
+    """Its last frame does not stand still, and motion beside it counts: with the network that ships."""
+    moving = folder / "moving.mkv"
+    picture = "testsrc2=size=160x90:rate=25:duration=1,crop=128:72:x=t*24:y=8"
+    small_clips.ffmpeg("-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", "-c:v", "ffv1", moving)
+    job: dict[str, Any] = {"input": str(moving), "slow": Fraction(4), "encode": EncodeOptions(codec=Codec.FFV1)}
+    engine = EngineOptions(model=find("fast").name, device="cpu")
+    whole = run(Job(**job, output=str(to / "whole.mkv"), engine=engine))
+    part = run(Job(**job, output=str(to / "part.mkv"), engine=engine, start=Fraction(1, 5), end=Fraction(2, 5)))
+    assert (whole.frames, part.frames, part.source_frames, part.copied, part.made) == (100, 20, 5, 5, 15)
+    assert small_clips.frame_sums(to / "part.mkv") == small_clips.frame_sums(to / "whole.mkv")[20:40]
+
+
 def test_one_frame_becomes_a_still_of_its_duration(folder: Path, to: Path) -> None:
     single = small_clips.clip(folder / "single.mp4", rate="5", seconds="0.2", sound=False)
     result = run(Job(input=str(single), output=str(to / "out.mp4"), rate="50"))

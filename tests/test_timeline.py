@@ -281,6 +281,24 @@ def test_a_part_holds_the_frames_that_are_on_screen_in_it(source: Timeline, a: F
     assert part.end - source.start == edges[expected[-1] + 1]
 
 
+@for_all(sources(), st.integers(0, 98), st.integers(1, 100), st.integers(2, 9))
+def test_a_part_has_the_frames_that_the_whole_has_there(source: Timeline, begin: int, length: int, factor: int) -> None:
+    start, end = (source.duration * percent / 100 for percent in (begin, begin + length))
+    part, numbers = source.between(start, end)
+    whole, own = (Plan(source=line, rate=Fraction(60), segments=(), factor=factor) for line in (source, part))
+    there, here = range(numbers.start * factor, numbers.stop * factor), range(len(part) * factor)
+    assert [(t.left + numbers.start, t.t) for t in own.targets(here)] == [(t.left, t.t) for t in whole.targets(there)]
+    assert own.copied == sum(not t.t for t in own.targets(here))
+
+
+def test_what_follows_a_part_is_made_use_of_at_a_constant_rate() -> None:
+    part, _ = cfr(Fraction(30), 8).between(Fraction(2, 30), Fraction(4, 30))
+    plan = make_plan(part.stretched(Fraction(2)), Fraction(60))
+    targets = [(0, 0), (0, 0.25), (0, 0.5), (0, 0.75), (1, 0), (1, 0.25), (1, 0.5), (1, 0.75)]
+    assert [(t.left, float(t.t)) for t in plan.targets()] == targets
+    assert (plan.copied, plan.made, plan.segments[-1].last_source) == (2, 6, 2)
+
+
 def test_a_part_with_no_limits_is_the_whole() -> None:
     source = cfr(NTSC, 10, start=Fraction(3))
     assert source.between(None, None) == (source, range(10))

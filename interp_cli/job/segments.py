@@ -7,9 +7,10 @@ exactly as in any other run; frames that two segments need are decoded once and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,9 @@ def make_segments(
     maker = _Maker(work, interpolator, todo)
     info = decoder_of(work)
     decoded = decode(info, work.timeline, ffmpeg=work.ffmpeg, frames=None if whole else wanted, fields=work.fields)
+    needed = len(work.part) - first if work.part.followed else None
     run_pipeline(
-        _looked_at(decoded, _sight(work)),
+        _looked_at(decoded, _sight(work), needed),
         lambda frames: maker.frames(frames, first),
         lambda frames: _encode(work, place, maker, frames, progress),
         stop=stop,
@@ -66,10 +68,22 @@ def decoder_of(work: Prepared) -> MediaInfo:
 
 
 @contextmanager
-def _looked_at(source: AbstractContextManager[Iterator[Planes]], sight: Sight) -> Iterator[Iterator[Planes]]:
-    """The frames of `source`, looked at where they are decoded: whoever makes frames waits for no look."""
+def _looked_at(
+    source: AbstractContextManager[Iterator[Planes]], sight: Sight, needed: int | None
+) -> Iterator[Iterator[Planes]]:
+    """The frames of `source`, looked at where they are decoded: whoever makes frames waits for no look.
+
+    Those after `needed` frames (None: all are) only follow the part that is wanted: what cannot be read is left out.
+    """
     with source as frames:
-        yield map(sight.seen, frames)
+        yield map(sight.seen, _and_what_follows(frames, needed))
+
+
+def _and_what_follows(frames: Iterator[Planes], needed: int | None) -> Iterator[Planes]:
+    yield from islice(frames, needed)
+    if needed is not None:
+        with suppress(InputError):
+            yield from frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +110,10 @@ class _Maker:
         sight = _sight(self.work)
         source = _Shared(decoded, first, sight)
         for segment, following in zip(self.todo, [*self.todo[1:], None], strict=True):
-            shared = len(self.work.part) if following is None else _seen(self.work, following).start
+            seen = _seen(self.work, segment)
+            shared = seen.stop if following is None else _seen(self.work, following).start
             used = shared if following is None else following.first_source - sight.used
-            yield from self._segment(segment, source.part(_seen(self.work, segment), shared=shared, used=used))
+            yield from self._segment(segment, source.part(seen, shared=shared, used=used))
 
     def _segment(self, segment: Segment, frames: Iterator[Planes | Look]) -> Iterator[Planes]:
         i, work = self.interpolator, self.work
@@ -117,11 +132,12 @@ class _Maker:
             if held is not None:
                 yield held
             held = planes
+        within = [left for left in i.cuts[cuts:] if left < len(work.part) - 1]
         self.told[segment.k] = _Told(
             copied=i.copied - copied,
             made=i.made - made,
-            cuts=tuple(i.cuts[cuts:]),
-            scores=tuple(i.scores.get(left) for left in i.cuts[cuts:]),
+            cuts=tuple(within),
+            scores=tuple(i.scores.get(left) for left in within),
             repeated=tuple(sorted(i.repeated)),
         )
         if held is not None:
@@ -163,11 +179,14 @@ def _following(work: Prepared, segment: Segment) -> int:
 
 
 def _seen(work: Prepared, segment: Segment) -> range:
-    """The source frames, counted from the first one used, that decide the frames of `segment`, cuts included."""
+    """The source frames, counted from the first one of the part, that decide the frames of `segment`, cuts included.
+
+    Those around a part decide as well: it looks as it does in the whole.
+    """
     sight = _sight(work)
-    first = max(0, segment.first_source - sight.back)
+    first = max(-work.numbers.start, segment.first_source - sight.back)
     last = max(segment.last_source, _following(work, segment))
-    return range(first, min(len(work.part), last + sight.ahead + 1))
+    return range(first, min(len(work.timeline) - work.numbers.start, last + sight.ahead + 1))
 
 
 def _times(work: Prepared, segment: Segment) -> list[int] | None:

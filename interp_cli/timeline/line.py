@@ -18,12 +18,15 @@ from interp_cli.timeline.text import decimal, writable
 class Timeline:
     """When each source frame is shown, from its packets. `pts` rises strictly; `end_pts` is where the last frame ends.
 
+    Of a part that is `followed`, the source's next frame appears there.
+
     Raises InputError for no frames at all, or for times that do not rise.
     """
 
     time_base: Fraction  # s/tick
     pts: tuple[int, ...]  # ticks
     end_pts: int  # ticks
+    followed: bool = False
     mended: int = 0  # frames whose time was missing or not after that of the frame before, and was made up
 
     def __post_init__(self) -> None:
@@ -122,7 +125,10 @@ class Timeline:
         scale, stretch = int(Fraction(self.time_base, base)), int(Fraction(self.time_base * factor, base))
         offset = self.pts[0] * (scale - stretch)
         return Timeline(
-            time_base=base, pts=tuple(p * stretch + offset for p in self.pts), end_pts=self.end_pts * stretch + offset
+            time_base=base,
+            pts=tuple(p * stretch + offset for p in self.pts),
+            end_pts=self.end_pts * stretch + offset,
+            followed=self.followed,
         )
 
     def between(self, start: Fraction | None, end: Fraction | None) -> tuple[Timeline, range]:
@@ -139,6 +145,7 @@ class Timeline:
             raise UsageError(f"--start {decimal(begin)} is not before --end {decimal(stop)}: give a later --end")
         first = bisect_right(self.pts, self.pts[0] + Fraction(begin, self.time_base)) - 1
         last = bisect_left(self.pts, self.pts[0] + Fraction(stop, self.time_base))
-        end_pts = self.pts[last] if last < len(self) else self.end_pts
-        part = Timeline(time_base=self.time_base, pts=self.pts[first:last], end_pts=end_pts)
+        followed = last < len(self)
+        end_pts = self.pts[last] if followed else self.end_pts
+        part = Timeline(time_base=self.time_base, pts=self.pts[first:last], end_pts=end_pts, followed=followed)
         return part, range(first, last)

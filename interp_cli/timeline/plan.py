@@ -33,7 +33,8 @@ class Target:
 class Segment:
     """A run of output frames that is made and written as one unit. `last_source` may be shared with the next segment.
 
-    [first_source, last_source] are exactly the source frames that the targets need.
+    [first_source, last_source] are exactly the source frames that the targets need; the last may be the one that
+    follows a part.
     """
 
     k: int
@@ -114,10 +115,12 @@ class Plan:
     def copied(self) -> int:
         """Output frames with t = 0, if there are no scene cuts."""
         if self.factor is not None:
-            return len(self.source) - 1 + self.factor
+            return len(self.source) + (0 if self.source.followed else self.factor - 1)
         step, unit = _output_step(self.source, self.rate)
         first, last = self.source.pts[0], self.source.pts[-1]
         on_grid = sum(1 for p in self.source.pts if (p - first) * unit % step == 0)
+        if self.source.followed:
+            return on_grid
         holds = self.frames - 1 - (last - first) * unit // step  # output frames after the last source frame's time
         return on_grid + holds
 
@@ -139,7 +142,7 @@ class Plan:
             yield from self._rhythmic(numbers, self.factor)
             return
         step, unit = _output_step(self.source, self.rate)
-        pts, first, last = self.source.pts, self.source.pts[0], len(self.source) - 1
+        pts, first, last = self._edges, self.source.pts[0], len(self._edges) - 1
         left = bisect_right(pts, first + numbers.start * step // unit) - 1
         for n in numbers:
             now = n * step  # ticks * unit since the first source frame
@@ -149,8 +152,13 @@ class Plan:
             t = _fraction(past, (pts[left + 1] - pts[left]) * unit) if left < last else Fraction(0)
             yield Target(n=n, pts=n, left=left, t=t)
 
+    @property
+    def _edges(self) -> tuple[int, ...]:
+        """The times between which frames can be made, ticks of the source: of its frames, and of what follows it."""
+        return (*self.source.pts, self.source.end_pts) if self.source.followed else self.source.pts
+
     def _rhythmic(self, numbers: range, factor: int) -> Iterator[Target]:
-        last = len(self.source) - 1
+        last = len(self._edges) - 1
         for n in numbers:
             left, part = divmod(n, factor)
             yield Target(n=n, pts=self.pts(n), left=left, t=_fraction(part, factor) if left < last else Fraction(0))

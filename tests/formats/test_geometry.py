@@ -156,6 +156,9 @@ def test_a_stream_that_changes_its_shape_midway_is_refused(
     convert(source, tmp_path / "out.mkv", ffmpeg=ffmpeg, codec="ffv1", end=Fraction(1, 2))
     part = shown(tmp_path / "out.mkv")[2::2]
     assert part == shown(source)[2 : 2 + len(part)] and len(part) in (5, 6)
+    convert(source, tmp_path / "up to it.mkv", ffmpeg=ffmpeg, codec="ffv1", end=Fraction(1))
+    *_, before, last, held = shown(tmp_path / "up to it.mkv")
+    assert before != last == held  # what comes next is of no use
     result = "refused with a sentence, exit code 3; the part before can be taken"
     proved("Geometry", f"{change} midway in {ending}", "files on disk, framemd5", result, ffmpeg=ffmpeg)
 
