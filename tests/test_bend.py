@@ -16,6 +16,7 @@ from interp_cli.engine.bend import ALONE, PITCH, acceleration, bent
 from interp_cli.engine.interpolate import Interpolator
 from interp_cli.media.types import Color, Planes, pixel_format
 from interp_cli.model.network import Synthesis
+from interp_cli.model.propagate import likeliest
 from interp_cli.options import Dedup, EngineOptions, Mode
 from interp_cli.quality.metrics import psnr
 from interp_cli.timeline import Target
@@ -50,6 +51,18 @@ def test_one_side_is_half_believed_and_no_side_says_nothing() -> None:
     assert found is not None
     assert found[0, 0, 8, 12].item() == pytest.approx(2 * ALONE)
     assert acceleration(field(4, 0), []) is None
+
+
+def test_stripes_that_lie_about_their_motion_are_set_right_by_the_pair_beside() -> None:
+    """Bars of 16 px that move by 8: both directions explain the two frames, and the wrong one leaves a little more."""
+    x = torch.arange(96.0).expand(1, 1, 64, 96)
+    y0, y1 = (0.5 + 0.4 * torch.sin((x - shift) * (2 * math.pi / 16)) + 0.004 * x for shift in (0, 8))
+    y1 = y1 - 0.004 * 8
+    wrong, right = (torch.tensor([-v / 2, 0, v / 2, 0]).view(1, 4, 1, 1).expand(1, 4, 64, 96) for v in (-8.0, 8.0))
+    inside = (..., slice(None), slice(24, 72))
+    assert torch.equal(likeliest(y0, y1, wrong, [right])[inside], right[inside])
+    assert torch.equal(likeliest(y0, y1, right, [wrong])[inside], right[inside])
+    assert torch.equal(likeliest(y0, y1, right, []), right)
 
 
 def test_a_jolt_that_is_taken_back_bends_nothing() -> None:

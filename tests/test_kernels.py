@@ -22,7 +22,7 @@ from interp_cli.media.types import Color
 from interp_cli.model.align import STILL, Alignment
 from interp_cli.model.blend import CLOSER, PITCH, SEEN, SHARES, Blend, mask_and_residual, seen
 from interp_cli.model.network import Synthesis
-from interp_cli.model.propagate import FAR, NEAR, around, propagated
+from interp_cli.model.propagate import FAR, NEAR, around, likeliest, propagated
 from interp_cli.model.warp import warp
 
 with_kernels = pytest.mark.skipif(not kernels.available(), reason="this installation has no kernels")
@@ -103,6 +103,17 @@ def test_the_flows_of_others_are_taken_where_tensors_take_them(
     fast, slow = both(lambda: propagated(y0, y1, flow, reach=reach, rest=rest))
     differ = (fast != slow).any(1)
     assert differ.float().mean() < 0.002  # where two flows are as good as each other but for roundings
+    assert size == (1, 1) or (slow != flow).any()
+
+
+@with_kernels
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_flows_that_are_tried_are_those_of_tensors(size: tuple[int, int], count: int) -> None:
+    y0, y1 = textures(*size, count=2)
+    flow, *others = torch.randn(1 + count, 2, 4, *size, generator=torch.Generator().manual_seed(1)) * 2
+    fast, slow = both(lambda: likeliest(y0, y1, flow, others))
+    assert (fast != slow).any(1).float().mean() < 0.002  # as above
     assert size == (1, 1) or (slow != flow).any()
 
 

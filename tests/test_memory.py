@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -130,6 +130,14 @@ class AllMovesHalfway(AllMoves):
             raise AssertionError("features of two sizes")
         v = torch.tensor([16 * w / 128 / 4, 0.0]).view(1, 2, 1, 1).expand(n, 2, h // 4, w // 4)
         return torch.cat((-v / 2, v / 2), 1)
+
+    def likeliest(
+        self, f0: Features, f1: Features, halfway: torch.Tensor, others: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        self._take(f0[1])
+        if any(other.shape != halfway.shape for other in others):
+            raise AssertionError("motion of another size")
+        return halfway
 
     def synthesise(self, f0: Features, f1: Features, t: torch.Tensor, halfway: torch.Tensor | None = None) -> Synthesis:
         if halfway is not None and halfway.shape[-1] * 4 != f0[1].shape[-1]:

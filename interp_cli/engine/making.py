@@ -19,6 +19,7 @@ from interp_cli.engine.bend import along_their_ways
 from interp_cli.engine.blend import blended
 from interp_cli.engine.composing import Apart
 from interp_cli.engine.doubt import second_thoughts
+from interp_cli.engine.lasting import lasting_motion
 from interp_cli.engine.levels import last_use, levels
 from interp_cli.engine.planes import Frames
 from interp_cli.engine.source import Flip, Motion, Pair, Source
@@ -241,8 +242,8 @@ class Maker:
                 s = tiles.synthesise(self.network, I0, I1, t, parts=self.way.tiles)
         else:
             f0, f1 = (_together([source.features[flip] for source in end]) for end in ends)
-            known = [] if flip or back else [pair.left.motion_to(pair.right) for pair in pairs]
-            motions = [motion.halfway for motion in known if motion is not None]
+            known = [] if flip or back else [lasting_motion(self.network, pair) for pair in pairs]
+            motions = [motion for motion in known if motion is not None]
             with self._precision():
                 s = self.network.synthesise(f0, f1, t, _joined(motions))
         return replace(s, F_t0=s.F_t1, F_t1=s.F_t0, M=1 - s.M) if back else s

@@ -26,6 +26,7 @@ class Motion:
 
     def __init__(self, right: Source, halfway: Tensor) -> None:
         self.right, self.halfway = right, halfway
+        self.likeliest: Tensor | None = None  # like `halfway`, once the motion of the pairs beside it was tried
 
     @cached_property
     def velocity(self) -> Tensor:

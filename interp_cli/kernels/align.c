@@ -515,21 +515,68 @@ INLINE void changes(In here, const float *there, size_t plane, int count, Out ou
     }
 }
 
-/* The flow (4, h, w) with those of the pixels `reach` px away tried as well, and with `rest` no motion, in place. Another
-   flow has to be more than `nearest` px away, and to leave less than `share` of the difference. 0, or 1 without memory. */
+/* `flow` (4, h, w) with `count` other flows tried as well, in place. Rows and planes of the others and of `own`, which is the
+   flow as it was, are `wide` and `plane` apart; one that is NULL is no motion. Another flow has to be more than `nearest` px
+   away, and to leave less than `share` of the difference. `marks` are 1 + `count` times as many bytes as there are blocks. */
+static void try_flows(In y0, In y1, int h, int w, float *flow, const float *own, const float *const *others, int count,
+                      size_t wide, size_t plane, float share, float nearest, Room *r, unsigned char *marks)
+{
+    size_t columns = (w - 1) / COLUMNS + 1, blocks = (h / ROWS + 1) * columns, whole = (size_t)h * w;
+    unsigned char *any = marks, *tried = marks + blocks;
+    float *left = r->rest, *now = r->total;
+    memset(marks, 0, (1 + count) * blocks);
+    for (int k = 0; k < count; k++)
+        for (int y = 0; y < h; y++) {
+            size_t row = y / ROWS * columns;
+            changes(own + y * wide, others[k] ? others[k] + y * wide : NULL, plane, w, r->row[0]);
+            for (int block = 0; block < (int)columns; block++) {
+                float largest = 0.0f;
+                for (int x = block * COLUMNS; x < least((block + 1) * COLUMNS, w); x++)
+                    largest = fmaxf(largest, r->row[0][x]);
+                tried[k * blocks + row + block] |= largest > nearest;
+                any[row + block] |= largest > nearest;
+            }
+        }
+    r->moves = any;
+    apart(y0, y1, (Flows){own, wide, plane}, h, w, r, left);
+    for (int k = 0; k < count; k++) {
+        r->moves = tried + k * blocks;
+        apart(y0, y1, (Flows){others[k], wide, plane}, h, w, r, now);
+        for (int y = 0; y < h; y++)
+            for (Run s = {0, 0}; next(&s, r->moves, h, w, y, 0);) {
+                size_t at = (size_t)y * w + s.from, from = y * wide + s.from;
+                int run = s.to - s.from;
+                Out change = r->row[0], best = left + at, better = r->row[1];
+                In new = now + at;
+                changes(own + from, others[k] ? others[k] + from : NULL, plane, run, change);
+                for (int x = 0; x < run; x++)
+                    better[x] = change[x] > nearest && new[x] < share * best[x] ? 1.0f : 0.0f;
+                for (int x = 0; x < run; x++)
+                    best[x] = better[x] > 0.0f ? new[x] : best[x];
+                for (int c = 0; c < 4; c++) {
+                    const float *other = others[k] ? others[k] + c * plane + from : NULL;
+                    Out out = flow + c * whole + at;
+                    for (int x = 0; x < run; x++)
+                        out[x] = better[x] > 0.0f ? (other ? other[x] : 0.0f) : out[x];
+                }
+            }
+    }
+}
+
+/* The flow (4, h, w) with those of the pixels `reach` px away tried as well, and with `rest` no motion, in place: see
+   try_flows. 0, or 1 without memory. */
 KERNEL int vfi_propagate(In y0, In y1, int h, int w, float *flow, int reach, int rest, float share, float nearest)
 {
     static const int places[4][2] = {{0, 1}, {0, -1}, {1, 0}, {-1, 0}};
     Room r;
     size_t plane = (size_t)h * w, wide = w + 2 * reach, padded = (h + 2 * reach) * wide, rooms = room(&r, NULL, h, w);
-    size_t columns = (w - 1) / COLUMNS + 1, blocks = (h / ROWS + 1) * columns;
+    size_t blocks = (h / ROWS + 1) * (size_t)((w - 1) / COLUMNS + 1);
     char *memory = malloc(64 + rooms + 4 * padded * sizeof(float) + 6 * blocks);
     if (!memory)
         return 1;
     char *aligned = memory + (64 - (uintptr_t)memory % 64) % 64;
     room(&r, aligned, h, w);
-    float *before = (float *)(aligned + rooms), *first = before + reach * wide + reach, *left = r.rest, *now = r.total;
-    unsigned char *any = (unsigned char *)(before + 4 * padded), *tried = any + blocks;
+    float *before = (float *)(aligned + rooms), *first = before + reach * wide + reach;
     const float *others[5] = {NULL};
     for (int c = 0; c < 4; c++) {
         for (int y = 0; y < h; y++)
@@ -537,44 +584,30 @@ KERNEL int vfi_propagate(In y0, In y1, int h, int w, float *flow, int reach, int
         repeat_border(before + c * padded, h, w, reach);
         others[c] = first + reach * (places[c][0] * (ptrdiff_t)wide + places[c][1]);
     }
-    memset(any, 0, 6 * blocks);
-    int tries = rest ? 5 : 4;
-    for (int k = 0; k < tries; k++)
-        for (int y = 0; y < h; y++) {
-            size_t row = y / ROWS * columns;
-            changes(first + y * wide, others[k] ? others[k] + y * wide : NULL, padded, w, r.row[0]);
-            for (int block = 0; block < (int)columns; block++) {
-                float largest = 0.0f;
-                for (int x = block * COLUMNS; x < least((block + 1) * COLUMNS, w); x++)
-                    largest = fmaxf(largest, r.row[0][x]);
-                tried[k * blocks + row + block] |= largest > nearest;
-                any[row + block] |= largest > nearest;
-            }
-        }
-    r.moves = any;
-    apart(y0, y1, (Flows){first, wide, padded}, h, w, &r, left);
-    for (int k = 0; k < tries; k++) {
-        r.moves = tried + k * blocks;
-        apart(y0, y1, (Flows){others[k], wide, padded}, h, w, &r, now);
-        for (int y = 0; y < h; y++)
-            for (Run s = {0, 0}; next(&s, r.moves, h, w, y, 0);) {
-                size_t at = (size_t)y * w + s.from, from = y * wide + s.from;
-                int count = s.to - s.from;
-                Out change = r.row[0], best = left + at, better = r.row[1];
-                In new = now + at;
-                changes(first + from, others[k] ? others[k] + from : NULL, padded, count, change);
-                for (int x = 0; x < count; x++)
-                    better[x] = change[x] > nearest && new[x] < share * best[x] ? 1.0f : 0.0f;
-                for (int x = 0; x < count; x++)
-                    best[x] = better[x] > 0.0f ? new[x] : best[x];
-                for (int c = 0; c < 4; c++) {
-                    const float *other = others[k] ? others[k] + c * padded + from : NULL;
-                    Out own = flow + c * plane + at;
-                    for (int x = 0; x < count; x++)
-                        own[x] = better[x] > 0.0f ? (other ? other[x] : 0.0f) : own[x];
-                }
-            }
-    }
+    unsigned char *marks = (unsigned char *)(before + 4 * padded);
+    try_flows(y0, y1, h, w, flow, first, others, rest ? 5 : 4, wide, padded, share, nearest, &r, marks);
+    free(memory);
+    return 0;
+}
+
+/* `out` (4, h, w) is the flow with `count` others (4, h, w), one after the other, tried as well: see try_flows. At most 4.
+   0, or 1 without memory. */
+KERNEL int vfi_try_flows(In y0, In y1, int h, int w, const float *flow, const float *others, int count, float share,
+                         float nearest, float *out)
+{
+    Room r;
+    size_t plane = (size_t)h * w, rooms = room(&r, NULL, h, w);
+    size_t blocks = (h / ROWS + 1) * (size_t)((w - 1) / COLUMNS + 1);
+    char *memory = malloc(64 + rooms + (1 + count) * blocks);
+    if (!memory)
+        return 1;
+    char *aligned = memory + (64 - (uintptr_t)memory % 64) % 64;
+    room(&r, aligned, h, w);
+    const float *each[4];
+    for (int k = 0; k < count; k++)
+        each[k] = others + 4 * k * plane;
+    memcpy(out, flow, 4 * plane * sizeof(float));
+    try_flows(y0, y1, h, w, out, flow, each, count, w, plane, share, nearest, &r, (unsigned char *)(aligned + rooms));
     free(memory);
     return 0;
 }

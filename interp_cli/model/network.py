@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -12,7 +13,7 @@ from interp_cli import kernels
 from interp_cli.model.align import Alignment
 from interp_cli.model.blend import Blend
 from interp_cli.model.flow import CoarsestLevel, Estimate, FinerLevel, conv, halved, resize
-from interp_cli.model.propagate import FAR, NEAR, propagated
+from interp_cli.model.propagate import FAR, NEAR, likeliest, propagated
 from interp_cli.model.refine import Refinement
 from interp_cli.model.warp import warp
 
@@ -80,6 +81,13 @@ class Network(Protocol):
 
     def halfway(self, f0: Features, f1: Features) -> Tensor:
         """Both flows of N pairs at t = 1/2, (N, 4, h, w) on a grid of `MOTION_PITCH` px, in steps of that grid.
+
+        Only asked if the limits say so.
+        """
+        ...
+
+    def likeliest(self, f0: Features, f1: Features, halfway: Tensor, others: Sequence[Tensor]) -> Tensor:
+        """What `halfway` says, or what at most 4 others say that are like it, pixel by pixel.
 
         Only asked if the limits say so.
         """
@@ -260,6 +268,10 @@ class IFNet(nn.Module):
         """Both flows of N pairs at t = 1/2 and 1/4 of the size, (N, 4, H/4, W/4)."""
         middle = torch.full((f0[0].shape[0],), 0.5, device=f0[0].device)
         return self.estimates(f0, f1, middle)[-1].flow
+
+    def likeliest(self, f0: Features, f1: Features, halfway: Tensor, others: Sequence[Tensor]) -> Tensor:
+        """The one of `halfway` and `others`, each (N, 4, H/4, W/4), that makes the frames agree best around a pixel."""
+        return likeliest(f0[1], f1[1], halfway, others)
 
     def synthesise(self, f0: Features, f1: Features, t: Tensor, halfway: Tensor | None = None) -> Synthesis:
         """Flows, mask and residual of N pairs at times t (N,) in (0, 1); `halfway` saves the levels up to 1/4."""

@@ -5,6 +5,8 @@ thing that moves by more than its own size. So every pixel also tries the flows 
 "PatchMatch", SIGGRAPH 2009) and none at all, and takes what makes the two frames agree best around it.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +17,7 @@ from interp_cli.model.warp import warp
 FAR, NEAR = 4, 2  # px: whose flows are tried before an alignment, and after it
 DIFFERENT = 0.25  # px: along some axis another flow has to be so far from a pixel's own to be tried
 BETTER = 0.9  # another flow has to leave less than this share of the difference
+APART, LIKELIER = 0.1, 0.98  # the same of flows that were found apart from the pixel's own
 _PATCH = 2  # px to either side on which flows are compared
 
 
@@ -29,11 +32,25 @@ def propagated(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool =
     padded = F.pad(flow, (reach, reach, reach, reach), mode="replicate")
     places = [(reach, 2 * reach), (reach, 0), (2 * reach, reach), (0, reach)]  # rows and columns of the padded flow
     others = [padded[..., y : y + height, x : x + width] for y, x in places]
+    return _tried(y0, y1, flow, [*others, torch.zeros_like(flow)] if rest else others, share=BETTER, nearest=DIFFERENT)
+
+
+def likeliest(y0: Tensor, y1: Tensor, flow: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """Flows (N, 4, H, W; px), or of `others` (at most 4) what makes the frames agree better, pixel by pixel.
+
+    They are found apart from each other, and so are taken more readily than those of the pixels around.
+    """
+    if others and kernels.usable(y0, y1, flow, *others):
+        return kernels.try_flows(y0, y1, flow, torch.stack(tuple(others)), share=LIKELIER, nearest=APART)
+    return _tried(y0, y1, flow, others, share=LIKELIER, nearest=APART)
+
+
+def _tried(y0: Tensor, y1: Tensor, flow: Tensor, others: Sequence[Tensor], *, share: float, nearest: float) -> Tensor:
     best, least = flow, _apart(y0, y1, flow)
-    for other in [*others, torch.zeros_like(flow)] if rest else others:
+    for other in others:
         apart = _apart(y0, y1, other)
-        different = (other - flow).abs().amax(1, keepdim=True) > DIFFERENT
-        better = different & (apart < BETTER * least)
+        different = (other - flow).abs().amax(1, keepdim=True) > nearest
+        better = different & (apart < share * least)
         best, least = torch.where(better, other, best), torch.where(better, apart, least)
     return best
 

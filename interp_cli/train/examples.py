@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -53,6 +53,9 @@ class _Listener:
 
     def halfway(self, f0: Features, f1: Features) -> Tensor:
         return self._network.halfway(f0, f1)
+
+    def likeliest(self, f0: Features, f1: Features, halfway: Tensor, others: Sequence[Tensor]) -> Tensor:
+        return self._network.likeliest(f0, f1, halfway, others)
 
     def synthesise(self, f0: Features, f1: Features, t: Tensor, halfway: Tensor | None = None) -> Synthesis:
         return self._network.synthesise(f0, f1, t, halfway)

@@ -1,0 +1,46 @@
+"""Motion that lasts: what moved in the pair before, or moves in the pair after, moves now.
+
+Where a pair of frames misleads (a repeated pattern, a thing that is small for its speed, noise), the pairs beside it
+often do not. So every pixel also tries their velocities, each found without the others, and takes what makes its own
+two frames agree best: the temporal candidates of de Haan et al., "True-motion estimation with 3-D recursive search
+block matching", IEEE Trans. CSVT 3, 1993. They stay candidates: nothing that is made depends on what was made before.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from interp_cli.engine.source import Neighbour, Pair
+from interp_cli.model.network import Network
+from interp_cli.model.warp import warp
+
+_ROUNDS = 2  # in which the place is found that a velocity comes from
+
+
+def lasting_motion(network: Network, pair: Pair) -> Tensor | None:
+    """The motion of `pair`, as `Network.halfway` says it, with those beside tried; None where it was not asked for."""
+    motion = pair.left.motion_to(pair.right)
+    if motion is None:
+        return None
+    if motion.likeliest is None:
+        others = [_candidate(side, sign) for side, sign in ((pair.before, -1), (pair.after, 1)) if side is not None]
+        known = [other for other in others if other is not None]
+        f0, f1 = pair.left.features[()], pair.right.features[()]
+        motion.likeliest = network.likeliest(f0, f1, motion.halfway, known) if known else motion.halfway
+    return motion.likeliest
+
+
+def _candidate(side: Neighbour, sign: int) -> Tensor | None:
+    """Both flows in the middle of the pair that `side` is beside (-1: before it, 1: after), if its motion lasts.
+
+    What is at x there was, or will be, at x + sign * v * (time between the middles) with the same velocity v.
+    """
+    motion = side.left.motion_to(side.right)
+    if motion is None:
+        return None
+    velocity = v = (motion.halfway[:, 2:] - motion.halfway[:, :2]) / side.span
+    apart = sign * (1 + side.span) / 2
+    for _ in range(_ROUNDS):
+        v = warp(velocity, v, unit=(apart, apart))
+    return torch.cat((v / -2, v / 2), 1)
