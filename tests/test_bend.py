@@ -14,8 +14,10 @@ from torch import Tensor
 from interp_cli import weights
 from interp_cli.engine.bend import ALONE, PITCH, acceleration, bent
 from interp_cli.engine.interpolate import Interpolator
+from interp_cli.engine.lasting import lasting_motion
+from interp_cli.engine.source import Motion, Neighbour, Pair, Source
 from interp_cli.media.types import Color, Planes, pixel_format
-from interp_cli.model.network import Synthesis
+from interp_cli.model.network import MOTION_PITCH, Synthesis
 from interp_cli.model.propagate import likeliest
 from interp_cli.options import Dedup, EngineOptions, Mode
 from interp_cli.quality.metrics import psnr
@@ -51,6 +53,35 @@ def test_one_side_is_half_believed_and_no_side_says_nothing() -> None:
     assert found is not None
     assert found[0, 0, 8, 12].item() == pytest.approx(2 * ALONE)
     assert acceleration(field(4, 0), []) is None
+
+
+@pytest.mark.parametrize("span", [1.0, 2.0])
+@pytest.mark.parametrize("late", [False, True])
+def test_motion_that_lasts_is_found_where_it_goes_on(span: float, late: bool) -> None:
+    """Everything flies apart at constant speed: at time s what is at x has the velocity k * x / (1 + k * s)."""
+    k, asked = 0.04, list[Tensor]()
+    x = (torch.arange(SIZE[0] // MOTION_PITCH) - 23.5).expand(1, 1, SIZE[1] // MOTION_PITCH, -1)
+
+    def at(time: float, span: float = 1.0) -> Tensor:
+        v = torch.cat((span * k * x / (1 + k * time), torch.zeros_like(x)), 1)
+        return torch.cat((-v / 2, v / 2), 1)
+
+    class Taken:
+        def likeliest(self, f0: object, f1: object, halfway: Tensor, others: list[Tensor]) -> Tensor:
+            asked.extend(others)
+            return others[0]
+
+    one, two, three = (Source(None, features={(): ()}) for _ in range(3))
+    pair, beside = ((one, two), (two, three)) if not late else ((two, three), (one, two))
+    own = Motion(pair[1], torch.zeros_like(at(0)))
+    apart = (1 + span) / 2  # between the middles
+    beside[0].motion = Motion(beside[1], at(-apart if late else apart, span))
+    side = Neighbour(*beside, span)
+    sides = {"before": side} if late else {"after": side}
+    found = lasting_motion(Taken(), Pair(*pair, Fraction(1, 2), (), **sides), own)  # type: ignore[arg-type]
+    inside = (..., slice(4, -4))
+    assert torch.allclose(found[inside], at(0)[inside], atol=0.01) and len(asked) == 1
+    assert lasting_motion(Taken(), Pair(*pair, Fraction(1, 2), ()), own) is own.halfway  # type: ignore[arg-type]
 
 
 def test_stripes_that_lie_about_their_motion_are_set_right_by_the_pair_beside() -> None:

@@ -158,6 +158,18 @@ def test_a_part_looks_as_it_does_in_the_whole(folder: Path, to: Path) -> None:
     assert small_clips.frame_sums(to / "part.mkv") == small_clips.frame_sums(to / "whole.mkv")[20:40]
 
 
+def test_of_a_part_on_twos_only_its_own_repeats_are_told(folder: Path, to: Path) -> None:
+    """It begins within a drawing, whose first frame lies before it, and ends within another."""
+    twos = folder / "twos.mkv"
+    picture = "testsrc2=size=160x90:rate=25/2:duration=2,fps=25"
+    small_clips.ffmpeg("-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", "-c:v", "ffv1", twos)
+    job: dict[str, Any] = {"input": str(twos), "rate": "2x", "encode": EncodeOptions(codec=Codec.FFV1)}
+    run(Job(**job, output=str(to / "whole.mkv")))
+    part = run(Job(**job, output=str(to / "part.mkv"), start=Fraction(17, 25), end=Fraction(27, 25)))
+    assert (part.source_frames, part.repeated) == (10, 5)
+    assert small_clips.frame_sums(to / "part.mkv") == small_clips.frame_sums(to / "whole.mkv")[34:54]
+
+
 def test_one_frame_becomes_a_still_of_its_duration(folder: Path, to: Path) -> None:
     single = small_clips.clip(folder / "single.mp4", rate="5", seconds="0.2", sound=False)
     result = run(Job(input=str(single), output=str(to / "out.mp4"), rate="50"))

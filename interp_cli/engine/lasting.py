@@ -11,24 +11,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interp_cli.engine.source import Neighbour, Pair
+from interp_cli.engine.source import Motion, Neighbour, Pair
 from interp_cli.model.network import Network
 from interp_cli.model.warp import warp
 
 _ROUNDS = 2  # in which the place is found that a velocity comes from
 
 
-def lasting_motion(network: Network, pair: Pair) -> Tensor | None:
-    """The motion of `pair`, as `Network.halfway` says it, with those beside tried; None where it was not asked for."""
-    motion = pair.left.motion_to(pair.right)
-    if motion is None:
-        return None
-    if motion.likeliest is None:
-        others = [_candidate(side, sign) for side, sign in ((pair.before, -1), (pair.after, 1)) if side is not None]
-        known = [other for other in others if other is not None]
-        f0, f1 = pair.left.features[()], pair.right.features[()]
-        motion.likeliest = network.likeliest(f0, f1, motion.halfway, known) if known else motion.halfway
-    return motion.likeliest
+def lasting_motion(network: Network, pair: Pair, motion: Motion) -> Tensor:
+    """The motion of `pair`, as `Network.halfway` says it, with those of the pairs beside it tried."""
+    others = [_candidate(side, sign) for side, sign in ((pair.before, -1), (pair.after, 1)) if side is not None]
+    known = [other for other in others if other is not None]
+    if not known:
+        return motion.halfway
+    return network.likeliest(pair.left.features[()], pair.right.features[()], motion.halfway, known)
 
 
 def _candidate(side: Neighbour, sign: int) -> Tensor | None:

@@ -173,6 +173,7 @@ class Maker:
             self._deal(lambda some, flip=flip: self._encode(some, flip, color), new)  # type: ignore[misc]
         if moves:
             self._deal(self._move, [(left, right) for left, right in ends if left.motion_to(right) is None])
+            self._deal(self._let_last, list({pair.ends: pair for pair in pairs}.values()))
         return [one for made in self._deal(lambda some: self._batch(some, color), pairs) for one in made]
 
     def _deal(self, work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> list[Made]:
@@ -216,6 +217,14 @@ class Maker:
         for k, (left, right) in enumerate(ends):
             left.motion = Motion(right, motion[k : k + 1])
 
+    @torch.inference_mode()
+    def _let_last(self, pairs: Sequence[Pair]) -> None:
+        """Try the motion beside `pairs`, once for all times of each."""
+        for pair in pairs:
+            motion = pair.left.motion_to(pair.right)
+            if motion is not None and motion.likeliest is None:
+                motion.likeliest = lasting_motion(self.network, pair, motion)
+
     def _input(self, sources: Sequence[Source], flip: Flip, color: Color) -> Tensor:
         """What the network sees of `sources`, mirrored by `flip`, padded."""
         frames = [source.uploaded for source in sources]
@@ -242,8 +251,8 @@ class Maker:
                 s = tiles.synthesise(self.network, I0, I1, t, parts=self.way.tiles)
         else:
             f0, f1 = (_together([source.features[flip] for source in end]) for end in ends)
-            known = [] if flip or back else [lasting_motion(self.network, pair) for pair in pairs]
-            motions = [motion for motion in known if motion is not None]
+            known = [] if flip or back else [pair.left.motion_to(pair.right) for pair in pairs]
+            motions = [motion.likeliest for motion in known if motion is not None and motion.likeliest is not None]
             with self._precision():
                 s = self.network.synthesise(f0, f1, t, _joined(motions))
         return replace(s, F_t0=s.F_t1, F_t1=s.F_t0, M=1 - s.M) if back else s

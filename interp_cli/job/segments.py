@@ -138,7 +138,7 @@ class _Maker:
             made=i.made - made,
             cuts=tuple(within),
             scores=tuple(i.scores.get(left) for left in within),
-            repeated=tuple(sorted(i.repeated)),
+            repeated=tuple(sorted(i.repeated & set(range(len(work.part))))),
         )
         if held is not None:
             yield held

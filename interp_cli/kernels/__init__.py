@@ -95,15 +95,12 @@ def propagate(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool, s
 
 
 def try_flows(y0: Tensor, y1: Tensor, flow: Tensor, others: Tensor, *, share: float, nearest: float) -> Tensor:
-    """The flows (N, 4, H, W; px) with `others` (K, N, 4, H, W), K at most 4, tried as well: see model/propagate.py."""
-    others = others.transpose(0, 1).contiguous()
-    planes, out = (
-        [x.contiguous() for x in (y0, y1, flow)],
-        torch.empty_like(flow, memory_format=torch.contiguous_format),
-    )
+    """The flows (N, 4, H, W; px) with `others` (N, K, 4, H, W) tried as well: see model/propagate.py."""
+    y0, y1, flow, others = (x.contiguous() for x in (y0, y1, flow, others))
+    out = torch.empty_like(flow)
     for n in range(len(out)):
-        own, limits = [x[n] for x in planes], (ctypes.c_float(share), ctypes.c_float(nearest))
-        _call("vfi_try_flows", *own[:2], *_size(out), own[2], others[n], others.shape[1], *limits, out[n])
+        limits = ctypes.c_float(share), ctypes.c_float(nearest)
+        _call("vfi_try_flows", y0[n], y1[n], *_size(out), flow[n], others[n], others.shape[1], *limits, out[n])
     return out
 
 

@@ -590,8 +590,8 @@ KERNEL int vfi_propagate(In y0, In y1, int h, int w, float *flow, int reach, int
     return 0;
 }
 
-/* `out` (4, h, w) is the flow with `count` others (4, h, w), one after the other, tried as well: see try_flows. At most 4.
-   0, or 1 without memory. */
+/* `out` (4, h, w) is the flow with `count` others (4, h, w), one after the other, tried as well: see try_flows. 0, or 1
+   without memory. */
 KERNEL int vfi_try_flows(In y0, In y1, int h, int w, const float *flow, const float *others, int count, float share,
                          float nearest, float *out)
 {
@@ -603,7 +603,7 @@ KERNEL int vfi_try_flows(In y0, In y1, int h, int w, const float *flow, const fl
         return 1;
     char *aligned = memory + (64 - (uintptr_t)memory % 64) % 64;
     room(&r, aligned, h, w);
-    const float *each[4];
+    const float *each[count];
     for (int k = 0; k < count; k++)
         each[k] = others + 4 * k * plane;
     memcpy(out, flow, 4 * plane * sizeof(float));

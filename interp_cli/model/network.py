@@ -87,7 +87,7 @@ class Network(Protocol):
         ...
 
     def likeliest(self, f0: Features, f1: Features, halfway: Tensor, others: Sequence[Tensor]) -> Tensor:
-        """What `halfway` says, or what at most 4 others say that are like it, pixel by pixel.
+        """What `halfway` says, or what others say that are like it, pixel by pixel.
 
         Only asked if the limits say so.
         """

@@ -36,12 +36,12 @@ def propagated(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool =
 
 
 def likeliest(y0: Tensor, y1: Tensor, flow: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """Flows (N, 4, H, W; px), or of `others` (at most 4) what makes the frames agree better, pixel by pixel.
+    """Flows (N, 4, H, W; px), or of `others` what makes the frames agree better, pixel by pixel.
 
     They are found apart from each other, and so are taken more readily than those of the pixels around.
     """
     if others and kernels.usable(y0, y1, flow, *others):
-        return kernels.try_flows(y0, y1, flow, torch.stack(tuple(others)), share=LIKELIER, nearest=APART)
+        return kernels.try_flows(y0, y1, flow, torch.stack(tuple(others), 1), share=LIKELIER, nearest=APART)
     return _tried(y0, y1, flow, others, share=LIKELIER, nearest=APART)
 
 

@@ -142,26 +142,28 @@ class Plan:
             yield from self._rhythmic(numbers, self.factor)
             return
         step, unit = _output_step(self.source, self.rate)
-        pts, first, last = self._edges, self.source.pts[0], len(self._edges) - 1
+        pts, first, last = self.source.pts, self.source.pts[0], len(self.source) - 1
         left = bisect_right(pts, first + numbers.start * step // unit) - 1
         for n in numbers:
             now = n * step  # ticks * unit since the first source frame
             while left < last and (pts[left + 1] - first) * unit <= now:
                 left += 1
             past = now - (pts[left] - first) * unit
-            t = _fraction(past, (pts[left + 1] - pts[left]) * unit) if left < last else Fraction(0)
+            then = self._next(left)
+            t = Fraction(0) if then is None else _fraction(past, (then - pts[left]) * unit)
             yield Target(n=n, pts=n, left=left, t=t)
 
-    @property
-    def _edges(self) -> tuple[int, ...]:
-        """The times between which frames can be made, ticks of the source: of its frames, and of what follows it."""
-        return (*self.source.pts, self.source.end_pts) if self.source.followed else self.source.pts
+    def _next(self, left: int) -> int | None:
+        """When the frame after source frame `left` appears, ticks of the source; None after the last one there is."""
+        if left + 1 < len(self.source):
+            return self.source.pts[left + 1]
+        return self.source.end_pts if self.source.followed else None
 
     def _rhythmic(self, numbers: range, factor: int) -> Iterator[Target]:
-        last = len(self._edges) - 1
         for n in numbers:
             left, part = divmod(n, factor)
-            yield Target(n=n, pts=self.pts(n), left=left, t=_fraction(part, factor) if left < last else Fraction(0))
+            t = Fraction(0) if self._next(left) is None else _fraction(part, factor)
+            yield Target(n=n, pts=self.pts(n), left=left, t=t)
 
 
 def make_plan(timeline: Timeline, rate: Fraction, *, segment_seconds: Fraction = SEGMENT_SECONDS) -> Plan:

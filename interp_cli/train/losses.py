@@ -51,8 +51,8 @@ def root_mean_square(a: Tensor, b: Tensor) -> Tensor:
 def structure(a: Tensor, b: Tensor) -> Tensor:
     """SSIM (Wang et al., 2004) of a and b (N, 1, H, W), full scale 1, by a Gaussian window of 11 px: (N,)."""
     at = torch.arange(11, device=a.device, dtype=a.dtype) - 5
-    window = torch.exp(-at.square() / 4.5)
-    mean_a, mean_b, aa, bb, ab = (_means(x, window / window.sum(), beyond=False) for x in (a, b, a * a, b * b, a * b))
+    window = torch.softmax(-at.square() / 4.5, 0)
+    mean_a, mean_b, aa, bb, ab = (_means(x, window, beyond=False) for x in (a, b, a * a, b * b, a * b))
     c1, c2 = 0.01**2, 0.03**2
     both = (2 * mean_a * mean_b + c1) * (2 * (ab - mean_a * mean_b) + c2)
     return (both / ((mean_a**2 + mean_b**2 + c1) * (aa - mean_a**2 + bb - mean_b**2 + c2))).mean((1, 2, 3))
