@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from interp_cli import weights
 from interp_cli.engine.interpolate import Interpolator
 from interp_cli.media.types import Color, Planes, pixel_format
-from interp_cli.model.network import Network
+from interp_cli.model.seam import Network
 from interp_cli.options import EngineOptions
 from interp_cli.timeline import Timeline, make_plan
 

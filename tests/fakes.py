@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp_cli.model.network import Features, Limits, Synthesis
+from interp_cli.model.seam import Features, Limits, Synthesis
 
 NO_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB"
 

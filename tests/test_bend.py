@@ -17,8 +17,8 @@ from interp_cli.engine.interpolate import Interpolator
 from interp_cli.engine.lasting import lasting_motion
 from interp_cli.engine.source import Motion, Neighbour, Pair, Source
 from interp_cli.media.types import Color, Planes, pixel_format
-from interp_cli.model.network import MOTION_PITCH, Synthesis
 from interp_cli.model.propagate import likeliest
+from interp_cli.model.seam import MOTION_PITCH, Synthesis
 from interp_cli.options import Dedup, EngineOptions, Mode
 from interp_cli.quality.metrics import psnr
 from interp_cli.timeline import Target

@@ -22,7 +22,8 @@ from interp_cli.engine.source import Pair, Source
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color, Planes, pixel_format
 from interp_cli.model.blend import BANDS, PITCH, SEEN, SHARES, Blend, blurred, mask_and_residual, seen
-from interp_cli.model.network import IFNet, Synthesis
+from interp_cli.model.network import IFNet
+from interp_cli.model.seam import Synthesis
 from interp_cli.options import Dedup, EngineOptions
 from interp_cli.quality.metrics import psnr
 from interp_cli.timeline import Target

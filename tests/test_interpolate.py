@@ -17,7 +17,7 @@ from interp_cli.engine.look import Sight
 from interp_cli.engine.way import working_scale
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media.types import Color, Planes, pixel_format
-from interp_cli.model.network import Limits
+from interp_cli.model.seam import Limits
 from interp_cli.options import EngineOptions, Mode, Precision, Scale, Tta
 from interp_cli.timeline import Target
 

@@ -21,8 +21,8 @@ from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color
 from interp_cli.model.align import STILL, Alignment
 from interp_cli.model.blend import CLOSER, PITCH, SEEN, SHARES, Blend, mask_and_residual, seen
-from interp_cli.model.network import Synthesis
 from interp_cli.model.propagate import FAR, NEAR, around, likeliest, propagated
+from interp_cli.model.seam import Synthesis
 from interp_cli.model.warp import warp
 
 with_kernels = pytest.mark.skipif(not kernels.available(), reason="this installation has no kernels")

@@ -22,7 +22,7 @@ from interp_cli.engine.making import Maker
 from interp_cli.engine.way import Way, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
 from interp_cli.media.types import Planes
-from interp_cli.model.network import Features, Limits, Synthesis
+from interp_cli.model.seam import Features, Limits, Synthesis
 from interp_cli.options import EngineOptions, Mode, Scale, Tta
 
 SAID = "memory ran out: going on "

@@ -7,8 +7,9 @@ import torch
 
 from interp_cli.model.align import GUIDES, Alignment, bilateral
 from interp_cli.model.flow import Estimate, cost_volume, resize
-from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose
+from interp_cli.model.network import PRESETS, IFNet, compose
 from interp_cli.model.propagate import around, median, propagated
+from interp_cli.model.seam import Synthesis
 from interp_cli.model.teacher import Teacher
 from interp_cli.model.warp import warp
 

@@ -13,7 +13,7 @@ from interp_cli.engine.composing import compose, doubled
 from interp_cli.engine.planes import crop, download, network_input, pad, regrid, stack, upload
 from interp_cli.engine.still import hold_still, same
 from interp_cli.media.types import Color, Planes, pixel_format
-from interp_cli.model.network import Limits, Synthesis
+from interp_cli.model.seam import Limits, Synthesis
 
 FORMATS = ["yuv420p", "yuv444p", "yuv422p10le", "gray", "gray16le", "gbrp", "gbrp10le", "yuv420p10le", "yuva420p"]
 CPU = "cpu"

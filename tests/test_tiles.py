@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from small_clips import TINY
 
 from interp_cli.engine.tiles import OVERLAP, shares, spans, synthesise
-from interp_cli.model.network import IFNet, Limits, Synthesis
+from interp_cli.model.network import IFNet
+from interp_cli.model.seam import Limits, Synthesis
 
 LIMITS = Limits(multiple_of=16, min_size=32, any_t=True)
 

@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 from interp_cli import weights
 from interp_cli.errors import InputError
 from interp_cli.model.blend import Blend
-from interp_cli.model.network import Synthesis
+from interp_cli.model.seam import Synthesis
 from interp_cli.train import data
 from interp_cli.train.augment import compressed, scale_of
 from interp_cli.train.blending import Crops, blend_losses, blended

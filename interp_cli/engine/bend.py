@@ -19,8 +19,8 @@ from torch import Tensor
 from interp_cli.engine.source import COARSE_PITCH as PITCH
 from interp_cli.engine.source import Pair
 from interp_cli.model.flow import resize
-from interp_cli.model.network import Synthesis
 from interp_cli.model.propagate import around
+from interp_cli.model.seam import Synthesis
 from interp_cli.model.warp import warp
 
 ALONE = 0.5  # share of a change of velocity that is seen on one side only

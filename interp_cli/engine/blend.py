@@ -20,7 +20,7 @@ from interp_cli.engine.source import Neighbour, Pair, Source
 from interp_cli.media.types import Family
 from interp_cli.model.blend import CLOSER, SEEN, mask_and_residual, seen
 from interp_cli.model.flow import resize
-from interp_cli.model.network import MOTION_PITCH, Network, Synthesis
+from interp_cli.model.seam import MOTION_PITCH, Network, Synthesis
 from interp_cli.model.warp import warp
 
 _PITCH = 2  # px of the network's input: where frames are compared with those beyond them

@@ -13,7 +13,7 @@ from torch import Tensor
 from interp_cli import kernels
 from interp_cli.engine.planes import FULL, Frames, Pitch, code_of, regrid
 from interp_cli.media.types import Color
-from interp_cli.model.network import Synthesis
+from interp_cli.model.seam import Synthesis
 from interp_cli.model.warp import warp
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from interp_cli import kernels
 from interp_cli.engine.planes import FULL, HALF, Frames, regrid, stack
-from interp_cli.model.network import Synthesis
 from interp_cli.model.propagate import around
+from interp_cli.model.seam import Synthesis
 from interp_cli.model.warp import warp
 
 GAIN = 1.75

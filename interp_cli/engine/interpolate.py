@@ -15,7 +15,7 @@ from interp_cli.engine.way import network_dtype
 from interp_cli.engine.window import Window
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media.types import Color, Planes
-from interp_cli.model.network import Network
+from interp_cli.model.seam import Network
 from interp_cli.options import EngineOptions, Mode
 from interp_cli.timeline import Target
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.engine.source import Motion, Neighbour, Pair
-from interp_cli.model.network import Network
+from interp_cli.model.seam import Network
 from interp_cli.model.warp import warp
 
 _ROUNDS = 2  # in which the place is found that a velocity comes from

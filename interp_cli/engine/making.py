@@ -27,7 +27,8 @@ from interp_cli.engine.still import hold_overlays, hold_still
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
 from interp_cli.media.types import Color, Planes
-from interp_cli.model.network import Features, Network, Synthesis, lowered
+from interp_cli.model.network import lowered
+from interp_cli.model.seam import Features, Network, Synthesis
 from interp_cli.options import Scale, Tta
 
 Item = TypeVar("Item")

@@ -19,7 +19,7 @@ from torch import Tensor
 from interp_cli import kernels
 from interp_cli.media.types import Color, Family, PixelFormat, Planes, luma_of_red_and_blue
 from interp_cli.model import flow
-from interp_cli.model.network import Limits, Synthesis
+from interp_cli.model.seam import Limits, Synthesis
 
 Pitch = tuple[int, int]
 """Distance between samples (rows, columns) in px of the first plane."""

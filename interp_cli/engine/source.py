@@ -13,7 +13,7 @@ from torch import Tensor
 from interp_cli.engine.overlay import Overlay
 from interp_cli.engine.planes import Frames
 from interp_cli.media.types import Planes
-from interp_cli.model.network import MOTION_PITCH, Features
+from interp_cli.model.seam import MOTION_PITCH, Features
 
 COARSE_PITCH = 2 * MOTION_PITCH  # px of the network's input
 

@@ -13,7 +13,7 @@ from interp_cli import kernels
 from interp_cli.engine.overlay import Mask
 from interp_cli.engine.planes import FULL, HALF, Frames, regrid
 from interp_cli.media.types import Planes
-from interp_cli.model.network import Synthesis
+from interp_cli.model.seam import Synthesis
 
 BLOCK = 4  # px
 MOST_DIFFERENCE = 1.5  # code values of 8 bits: equal but for one step of rounding

@@ -8,7 +8,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from interp_cli.model.network import Limits, Network, Synthesis
+from interp_cli.model.seam import Limits, Network, Synthesis
 
 OVERLAP = 256
 """Px of the network's input that neighbours share. Real 1080p clips in 4 x 4 tiles, against the whole: if the fastest

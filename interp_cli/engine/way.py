@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from interp_cli.engine import tiles
-from interp_cli.model.network import Limits
+from interp_cli.model.seam import Limits
 from interp_cli.options import Precision, Scale
 
 _AUTO_SCALE_PIXELS = 2_100_000  # up to 1920 x 1080 the network sees whole frames

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp_cli.model.flow import FLOW_UNIT, Decoder, conv, resize
-from interp_cli.model.network import Synthesis
+from interp_cli.model.seam import Synthesis
 from interp_cli.model.warp import warp
 
 

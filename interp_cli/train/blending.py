@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interp_cli.errors import InputError
 from interp_cli.model.blend import PITCH, mask_and_residual, seen
-from interp_cli.model.network import Network
+from interp_cli.model.seam import Network
 from interp_cli.train.examples import Examples, examples_of
 from interp_cli.train.losses import laplacian, relative, root_mean_square, structure
 from interp_cli.train.recipe import Recipe

@@ -18,7 +18,7 @@ from interp_cli.engine.interpolate import Interpolator
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color, Planes
 from interp_cli.model.blend import CLOSER, PITCH, SEEN, SHARES
-from interp_cli.model.network import Features, Network, Synthesis
+from interp_cli.model.seam import Features, Network, Synthesis
 from interp_cli.options import Dedup, EngineOptions
 from interp_cli.timeline import Target
 from interp_cli.train.shots import Shot

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli.model.flow import Estimate, resize
-from interp_cli.model.network import Synthesis
+from interp_cli.model.seam import Synthesis
 
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 

@@ -13,7 +13,8 @@ from torch import Tensor, distributed, nn
 from interp_cli.checkpoints import from_checkpoint, read_checkpoint, write_checkpoint
 from interp_cli.engine.way import network_dtype
 from interp_cli.errors import StoppedError, UsageError, WeightsError
-from interp_cli.model.network import PRESETS, IFNet, Synthesis, compose, placed
+from interp_cli.model.network import PRESETS, IFNet, compose, placed
+from interp_cli.model.seam import Synthesis
 from interp_cli.model.teacher import Teacher
 from interp_cli.options import Precision
 from interp_cli.train.batches import Batch
