@@ -308,6 +308,14 @@ def test_a_part_with_no_limits_is_the_whole() -> None:
 # --- rounded time stamps ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("frames", [2, 10, 33])
+def test_a_rate_that_a_header_tells_to_two_decimals_does_not_move_exact_times(frames: int) -> None:
+    """A GIF of three hundredths a frame is said to have 33.33 frames/s, which a short one cannot gainsay."""
+    gif = Timeline(time_base=Fraction(1, 100), pts=tuple(range(0, 3 * frames, 3)), end_pts=3 * frames)
+    assert gif.snapped(Fraction(3333, 100)) == gif
+    assert gif.rate == Fraction(100, 3)
+
+
 @for_all(
     common_rates,
     st.integers(40, 400),

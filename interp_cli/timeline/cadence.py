@@ -34,7 +34,7 @@ def recognise_grid(pts: Sequence[int], *, time_base: Fraction, hint: Fraction | 
     offsets = [p - pts[0] for p in pts]
     regular = offsets == list(range(0, offsets[1] * len(pts), offsets[1]))
     exact = Fraction(1, offsets[1] * time_base)
-    if regular and exact in (hint, *_STANDARD_RATES):
+    if regular and (exact in (hint, *_STANDARD_RATES) or hint == round(exact, 2)):  # ffmpeg tells two decimals
         return Grid(rate=exact, tick=1, places=everywhere)
     known = [Fraction(1, rate * time_base) for rate in _STANDARD_RATES]  # steps in ticks
     claim = [Fraction(1, hint * time_base)] if hint is not None and hint > 0 else []
