@@ -73,9 +73,9 @@ def test_motion_that_lasts_is_found_where_it_goes_on(span: float, late: bool) ->
 
     one, two, three = (Source(None, features={(): ()}) for _ in range(3))
     pair, beside = ((one, two), (two, three)) if not late else ((two, three), (one, two))
-    own = Motion(pair[1], torch.zeros_like(at(0)))
+    own = Motion(torch.zeros_like(at(0)))
     apart = (1 + span) / 2  # between the middles
-    beside[0].motion = Motion(beside[1], at(-apart if late else apart, span))
+    beside[0].motions[beside[1]] = Motion(at(-apart if late else apart, span))
     side = Neighbour(*beside, span)
     sides = {"before": side} if late else {"after": side}
     found = lasting_motion(Taken(), Pair(*pair, Fraction(1, 2), (), **sides), own)  # type: ignore[arg-type]

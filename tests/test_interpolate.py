@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from fractions import Fraction
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from fakes import FakeNetwork, LinearBlend, Lively
 from interp_cli.engine.interpolate import Interpolator, check_mode, network_dtype
 from interp_cli.engine.levels import levels
 from interp_cli.engine.look import Sight
+from interp_cli.engine.tasks import Tasks
 from interp_cli.engine.way import working_scale
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media.types import Color, Planes, pixel_format
@@ -255,8 +258,10 @@ def test_without_scene_detection_a_cut_is_made_like_any_pair() -> None:
     assert e.made == 7
 
 
+@pytest.mark.parametrize("batch", [1, 2, 4])
 @pytest.mark.parametrize("detect", [False, True])
-def test_few_frames_are_read_ahead_and_few_are_held(detect: bool) -> None:
+def test_few_frames_are_read_ahead_and_few_are_held(detect: bool, batch: int) -> None:
+    """Those of the batch that is being made, of the one that waits for it, and what decides where cuts are."""
     read = []
 
     def source() -> Iterator[Planes]:
@@ -264,9 +269,9 @@ def test_few_frames_are_read_ahead_and_few_are_held(detect: bool) -> None:
             read.append(n)
             yield frame(n, shift=4 * n)
 
-    e = engine(Lively(), scene_detect=detect, batch=2)
+    e = engine(Lively(), scene_detect=detect, batch=batch)
     for n, _ in enumerate(e.run(source(), targets(40, 2), color=COLOR)):
-        assert len(read) <= n // 2 + 1 + 2 + 2 * detect + 1
+        assert len(read) <= n // 2 + 1 + 2 * batch + 2 * detect
 
 
 def test_frames_that_were_looked_at_before_give_the_same_frames_and_cuts() -> None:
@@ -320,6 +325,60 @@ def test_workers_make_the_same_frames_as_one_alone_and_encode_no_frame_twice(mod
     assert max(most_difference(a, b) for a, b in zip(out, alone, strict=True)) <= (0 if batch == 1 else 1)
     if mode is Mode.DIRECT:
         assert sum(network.encoded) == 6
+
+
+def test_a_frame_that_takes_long_holds_up_nobody_but_itself() -> None:
+    """The first frame is only done when the third one is begun: two workers, and no step at which they meet."""
+    third = Event()
+
+    class Slow(Lively):
+        def synthesise(self, *given: Any) -> Any:
+            out = super().synthesise(*given)
+            if len(self.asked) == 3:
+                third.set()
+            elif len(self.asked) == 1 and not third.wait(20):
+                raise AssertionError("the other worker waits")
+            return out
+
+    frames = clip(5)
+    out = run(engine(Slow(), batch=1, workers=2), frames, targets(5, 2))
+    assert [p.pts for p in out] == [p.pts for p in run(engine(Lively(), batch=1), frames, targets(5, 2))]
+
+
+def test_pieces_of_work_wait_for_those_they_need_and_none_is_begun_after_a_failure() -> None:
+    tasks, go, done = Tasks(2), Event(), list[str]()
+
+    def slow() -> None:
+        go.wait(20)
+        done.append("slow")
+
+    def fail() -> None:
+        raise ValueError("first")
+
+    first = tasks.begin(slow)
+    second = tasks.begin(lambda: done.append("second"), [first])
+    go.set()
+    second.result(20)
+    assert done == ["slow", "second"]
+    failed = tasks.begin(fail)
+    later = tasks.begin(lambda: done.append("later"), [failed])
+    for piece in (failed, later, tasks.begin(lambda: done.append("other"))):
+        with pytest.raises(ValueError, match="first"):
+            piece.result(20)
+    tasks.end()
+    assert done == ["slow", "second"]
+
+
+def test_a_run_that_is_given_up_leaves_no_work_behind() -> None:
+    network = Lively()
+    e = engine(network, batch=1, workers=2)
+    frames = e.run(iter(clip(8)), targets(8, 2), color=COLOR)
+    next(frames), next(frames)
+    frames.close()
+    asked = len(network.asked)
+    time.sleep(0.05)
+    assert len(network.asked) == asked < 7
+    assert len(run(e, clip(8), targets(8, 2))) == 15
 
 
 def test_scale_is_halved_above_1080p_and_motion_keeps_its_size() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
 from interp_cli.engine.levels import check_mode, choose_mode, level, nearest
 from interp_cli.engine.look import Look, Sight
-from interp_cli.engine.making import Maker
+from interp_cli.engine.making import Begun, Maker
 from interp_cli.engine.source import Pair
 from interp_cli.engine.way import network_dtype
 from interp_cli.engine.window import Window
@@ -61,6 +61,7 @@ class Interpolator:
             tta=options.tta,
             scale=options.scale,
             batch=options.batch,
+            halves=self.mode is Mode.BISECT,
             still=hold_still,
             workers=workers,
             on_less_memory=on_less_memory,
@@ -95,15 +96,29 @@ class Interpolator:
         yield from self._ahead(self._batches(window, targets, pairs_until), color)
 
     def _ahead(self, batches: Iterator[list[Planes | Pair]], color: Color) -> Iterator[Planes]:
-        """The frames of all batches; each is made while the next one is decided on."""
-        with ThreadPoolExecutor(1, thread_name_prefix="vfi-batch") as thread:
-            making: Future[list[Planes]] | None = None
+        """The frames of all batches; the next ones are decided on while the workers make some."""
+        waiting: deque[tuple[list[Planes | Pair], Begun | None]] = deque()
+        try:
             for batch in batches:
-                before, making = making, thread.submit(lambda batch=batch: list(self._flush(batch, color)))  # type: ignore[misc]
-                if before is not None:
-                    yield from before.result()
-            if making is not None:
-                yield from making.result()
+                jobs = [item for item in batch if isinstance(item, Pair)]
+                waiting.append((batch, self._maker.begin(jobs, color) if jobs else None))
+                while self._enough(waiting):
+                    yield from self._finished(*waiting.popleft())
+            for batch, begun in waiting:
+                yield from self._finished(batch, begun)
+        finally:
+            self._maker.drop()
+
+    def _enough(self, waiting: Collection[tuple[list[Planes | Pair], Begun | None]]) -> bool:
+        """Whether the first batch that waits is to be finished before another one is decided on."""
+        begun = [work is not None for _, work in waiting]
+        workers = self._maker.way.workers
+        return bool(begun) and (not begun[0] or sum(begun) > workers or len(begun) > 2 * workers + 1)
+
+    def _finished(self, batch: list[Planes | Pair], begun: Begun | None) -> Iterator[Planes]:
+        made = iter(() if begun is None else self._maker.finish(begun))
+        for item in batch:
+            yield next(made) if isinstance(item, Pair) else item
 
     def _batches(self, window: Window, targets: Iterable[Target], pairs_until: int) -> Iterator[list[Planes | Pair]]:
         """What is to be shown, in runs that are made together."""
@@ -116,7 +131,7 @@ class Interpolator:
                 waiting, jobs = [], 0
             waiting.append(item)
             jobs += isinstance(item, Pair)
-            batch = self._maker.way.at_once
+            batch = self._maker.way.batch or 1
             # A copy after work ends its pair, so flushing there is safe for bisection too; it keeps a long still
             # passage from being held in memory until the next frame has to be made.
             idle = not isinstance(item, Pair) and len(waiting) > 2 * batch
@@ -161,14 +176,7 @@ class Interpolator:
 
     def _is_full(self, waiting: list[Planes | Pair], jobs: int, item: Planes | Pair) -> bool:
         """Whether to bisect what waits before `item` joins: all times of a pair stay together."""
-        if self.mode is Mode.DIRECT or jobs < self._maker.way.at_once:
+        if self.mode is Mode.DIRECT or jobs < (self._maker.way.batch or 1):
             return False
         last = next(w for w in reversed(waiting) if isinstance(w, Pair))
         return not (isinstance(item, Pair) and item.left is last.left)
-
-    def _flush(self, waiting: list[Planes | Pair], color: Color) -> Iterator[Planes]:
-        jobs = [item for item in waiting if isinstance(item, Pair)]
-        make = self._maker.direct if self.mode is Mode.DIRECT else self._maker.bisect
-        made = iter(make(jobs, color))
-        for item in waiting:
-            yield next(made) if isinstance(item, Pair) else item

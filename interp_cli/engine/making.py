@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from interp_cli.engine.levels import last_use, levels
 from interp_cli.engine.planes import Frames
 from interp_cli.engine.source import Flip, Motion, Pair, Source
 from interp_cli.engine.still import hold_overlays, hold_still
+from interp_cli.engine.tasks import Tasks
 from interp_cli.engine.way import Way, auto_batch, out_of_memory, thriftier
 from interp_cli.errors import DeviceError
 from interp_cli.media.types import Color, Planes
@@ -32,11 +34,21 @@ from interp_cli.model.seam import Features, Network, Synthesis
 from interp_cli.options import Scale, Tta
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 _FLIPS: dict[Tta, tuple[Flip, ...]] = {Tta.NONE: ((),), Tta.FLIP: ((), (2, 3)), Tta.FULL: ((), (3,), (2,), (2, 3))}
 
 _FINE_PIXELS = 2_100_000  # up to here frames are sampled from a doubled copy; larger ones hold their detail otherwise
+
+
+@dataclass(eq=False)
+class Begun:
+    """Frames that are being made, for `jobs`."""
+
+    jobs: Sequence[Pair]
+    color: Color
+    tasks: Tasks | None = None  # that make them
+    runs: list[tuple[list[list[int]], Future[list[list[Planes]]]]] = field(default_factory=list)
+    """What is made together: the numbers of the jobs that each frame is shown for, and the frames as shown."""
 
 
 class Maker:
@@ -44,6 +56,7 @@ class Maker:
 
     `workers` threads make that many batches side by side. On a CPU that beats giving every operation several threads:
     small operations wait for each other longer than they take, all the more so beside a busy decoder and encoder.
+    With `halves` every time is reached by halving; else the network is asked for each directly.
     """
 
     def __init__(
@@ -55,15 +68,17 @@ class Maker:
         tta: Tta = Tta.NONE,
         scale: Scale = Scale.AUTO,
         batch: int | None = None,
+        halves: bool = False,
         still: bool = True,
         workers: int = 1,
         on_less_memory: Callable[[str], None] | None = None,
     ) -> None:
-        self.network, self.still = network, still
+        self.network, self.halves, self.still = network, halves, still
         self.flips, self.reversed_too = _FLIPS[tta], tta is Tta.FULL
         self.way = Way(device=torch.device(device), dtype=dtype, scale=scale, workers=workers, batch=batch)
         self._asked_scale = scale
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vfi-make") if workers > 1 else None
+        self._tasks: Tasks | None = None
+        self._under_way: list[Begun] = []
         self._tell = on_less_memory
         self._news: dict[str, str] = {}
         self._told: set[str] = set()
@@ -76,16 +91,55 @@ class Maker:
             self.way = replace(self.way, batch=batch)
         return self.way.batch or 1
 
-    def direct(self, pairs: Sequence[Pair], color: Color) -> Iterator[Planes]:
-        """The frames of `pairs`, in order, each asked of the network at its own t."""
-        for _, shown in self._made(pairs, color):
-            yield from shown
+    def begin(self, jobs: Sequence[Pair], color: Color) -> Begun:
+        """Begin to make the frames of `jobs`, each shown once. What is begun has to be finished, in that order."""
+        begun = Begun(jobs, color)
+        self._under_way.append(begun)
+        self._start(begun)
+        return begun
 
-    def bisect(self, jobs: Sequence[Pair], color: Color) -> list[Planes]:
-        """The frames of `jobs`, in order, each shown once: all halves in one call, then all quarters, and so on.
+    def finish(self, begun: Begun) -> list[Planes]:
+        """The frames, in order of the jobs; out of memory, the same ones with less of it. Raises DeviceError."""
+        while True:
+            try:
+                made = [(shows, run.result()) for shows, run in begun.runs]
+                break
+            except (RuntimeError, MemoryError, CancelledError) as error:
+                if begun.tasks is self._tasks:  # else what failed was begun before it, and has been seen to
+                    if not out_of_memory(error):
+                        raise
+                    self._be_thrifty(error, begun.jobs)
+            self._start(begun)
+        self._under_way.remove(begun)
+        self._say()
+        out: dict[int, Planes] = {}
+        for shows, frames in made:
+            for numbers, shown in zip(shows, frames, strict=True):
+                out.update(zip(numbers, shown, strict=True))
+        return [out[n] for n in range(len(begun.jobs))]
+
+    def drop(self) -> None:
+        """Drop what was begun and not finished, once nothing of it is being computed."""
+        if self._under_way and self._tasks is not None:
+            self._tasks.end()
+            self._tasks = None
+        self._under_way = []
+
+    def _start(self, begun: Begun) -> None:
+        begun.tasks = self._running()
+        begun.runs = []
+        if self.halves:
+            self._halve(begun)
+        else:
+            count = len(begun.jobs)
+            self._make(begun, begun.jobs, [[n] for n in range(count)], [None] * count)
+
+    def _halve(self, begun: Begun) -> None:
+        """All halves in one call, then all quarters, and so on.
 
         Made frames stay unrounded on the device as long as a finer level looks at them. Motion is taken as uniform.
         """
+        jobs = begun.jobs
         times: dict[tuple[Source, Source], list[Fraction]] = {}
         overlays = {job.ends: job.overlay for job in jobs}
         for job in jobs:
@@ -95,56 +149,83 @@ class Maker:
         wanted: dict[tuple[tuple[Source, Source], Fraction], list[int]] = {}
         for n, job in enumerate(jobs):
             wanted.setdefault((job.ends, job.t), []).append(n)
-        out: dict[int, Planes] = {}
         for depth in range(max(map(len, plans.values()), default=0)):
             steps = [
                 (ends, step) for ends, plan in plans.items() for level in plan[depth : depth + 1] for step in level
             ]
-            pairs = []
+            pairs, kept = list[Pair](), list[Source | None]()
             for ends, s in steps:
                 pts = tuple(jobs[n].pts[0] for n in wanted.get((ends, s.t), ()))
                 pairs.append(Pair(nodes[ends, s.before], nodes[ends, s.after], Fraction(1, 2), pts, overlays[ends]))
-            for (ends, step), (frames, shown) in zip(steps, self._made(pairs, color), strict=True):
-                key = (ends, step.t)
-                out.update(zip(wanted.get(key, ()), shown, strict=True))
-                if last_use(plans[ends]).get(step.t, -1) > depth:
-                    nodes[key] = Source(nodes[ends, step.before].planes, frames)
-        return [out[n] for n in range(len(jobs))]
+                used = last_use(plans[ends]).get(s.t, -1) > depth
+                kept.append(Source(nodes[ends, s.before].planes) if used else None)
+            self._make(begun, pairs, [wanted.get((ends, s.t), []) for ends, s in steps], kept)
+            nodes |= {(ends, s.t): node for (ends, s), node in zip(steps, kept, strict=True) if node is not None}
 
-    def _made(self, pairs: Sequence[Pair], color: Color) -> Iterator[tuple[Frames, list[Planes]]]:
-        """The frame of every pair in order, and as it is shown; out of memory, the same pairs again with less of it."""
-        start = 0
-        while start < len(pairs):
-            chunk = pairs[start : start + self.way.at_once]
-            try:
-                made = self._side_by_side(chunk, color)
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                self._be_thrifty(error, pairs, count=len(chunk))
-                continue
-            self._say()
-            start += len(chunk)
-            yield from made
+    def _make(self, begun: Begun, pairs: Sequence[Pair], shows: list[list[int]], kept: Sequence[Source | None]) -> None:
+        """Features of every source frame once, then the frame of every pair, each step dealt out to the workers.
 
-    def _be_thrifty(self, error: Exception, pairs: Sequence[Pair], *, count: int) -> None:
+        A frame is shown for the jobs `shows`, and put into `kept` if others are made from it.
+        """
+        tasks, color = self._running(), begun.color
+        moves = self.way.tiles == 1 and self.network.limits.halfway
+        ends = [ends for pair in pairs for ends in (pair.ends, *(pair.ends_beside if moves else ()))]
+        self._ask(
+            "ready", {(source, None): source for end in ends for source in end}, partial(self._ready, color=color)
+        )
+        if moves:
+            self._ask("motion", {end: end for end in ends}, self._move)
+            self._ask("likeliest", {pair.ends: pair for pair in pairs}, self._let_last)
+        for span in self._dealt(range(len(pairs))):
+            run, into = [pairs[n] for n in span], [kept[n] for n in span]
+            future = tasks.begin(partial(self._shown, run, into, color), _steps(*(pair.sources for pair in run)))
+            begun.runs.append(([shows[n] for n in span], future))
+            for source in into:
+                if source is not None:
+                    source.steps["made", None] = future
+
+    def _ask(
+        self, name: str, wanted: Mapping[tuple[Source, Source | None], Item], work: Callable[[list[Item]], None]
+    ) -> None:
+        """Let the workers do what of it was not asked for yet. `wanted` is by what it says of: see `Step`."""
+        new = [key for key in wanted if (name, key[1]) not in key[0].steps]
+        for keys in self._dealt(new):
+            items = [wanted[key] for key in keys]
+            beside = [item.sources if isinstance(item, Pair) else key for item, key in zip(items, keys, strict=True)]
+            future = self._running().begin(partial(work, items), _steps(*beside))
+            for source, right in keys:
+                source.steps[name, right] = future
+
+    def _running(self) -> Tasks:
+        if self._tasks is None:
+            self._tasks = Tasks(self.way.workers)
+        return self._tasks
+
+    def _dealt(self, items: Sequence[Item]) -> list[Sequence[Item]]:
+        """Runs of at most a batch of `items`, in order."""
+        size = self.way.batch or 1
+        return [items[start : start + size] for start in range(0, len(items), size)]
+
+    def _be_thrifty(self, error: Exception, jobs: Sequence[Pair]) -> None:
         """Go over to the next way of making frames. Raises DeviceError when there is none."""
         old, limits = self.way, self.network.limits
-        step = thriftier(old, asked=self._asked_scale, count=count, size=pairs[0].left.size, limits=limits)
+        step = thriftier(old, asked=self._asked_scale, count=len(jobs), size=jobs[0].left.size, limits=limits)
         if step is None:
             raise DeviceError(
                 "there is too little memory for one frame of this size, even in tiles and at --scale 1/4; "
                 "close other programs, or make the video smaller first"
             ) from error
         self.way, words = step
-        if self._pool is not None:
-            self._pool.shutdown()  # whoever has not failed yet holds memory, and writes to the sources
-            self._pool = None
+        self._running().end()  # whoever has not failed yet holds memory, and writes to the sources
+        self._tasks = None
+        known = {source for begun in self._under_way for job in begun.jobs for source in job.sources}
         if old.at_once > 1:
             self._news["batch"] = words  # in place of that of the batch before
+            for source in known:
+                source.settle()
         else:
             self._news[words] = words
-            for source in {source for pair in pairs for ends in (pair.ends, *pair.ends_beside) for source in ends}:
+            for source in known:
                 source.forget()
         if self.way.device != old.device and isinstance(self.network, nn.Module):
             lowered(self.network.to(self.way.device), self.way.dtype)
@@ -159,34 +240,28 @@ class Maker:
             self._told.add(key)
         self._news = {}
 
-    def _side_by_side(self, pairs: Sequence[Pair], color: Color) -> list[tuple[Frames, list[Planes]]]:
-        """Features of every source frame once, then the frames, each step dealt out to the workers."""
-        whole, moves = self.way.tiles == 1, self.way.tiles == 1 and self.network.limits.halfway
-        ends = list(dict.fromkeys(ends for pair in pairs for ends in (pair.ends, *(pair.ends_beside if moves else ()))))
-        sources = list(dict.fromkeys(source for end in ends for source in end))
+    def _ready(self, sources: Sequence[Source], color: Color) -> None:
+        """Frames on the device, and their features."""
         for source in sources:
             if source.frames is not None:
                 source.frames = source.frames.on(self.way.device)
             elif source.planes is not None:
                 source.frames = weighted(on_device.upload([source.planes], self.way.device))
-        for flip in self.flips if whole else ():
+        for flip in self.flips if self.way.tiles == 1 else ():
             new = [source for source in sources if flip not in source.features]
-            self._deal(lambda some, flip=flip: self._encode(some, flip, color), new)  # type: ignore[misc]
-        if moves:
-            self._deal(self._move, [(left, right) for left, right in ends if left.motion_to(right) is None])
-            self._deal(self._let_last, list({pair.ends: pair for pair in pairs}.values()))
-        return [one for made in self._deal(lambda some: self._batch(some, color), pairs) for one in made]
+            if new:
+                self._encode(new, flip, color)
 
-    def _deal(self, work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> list[Made]:
-        """The results of `work` on runs of at most a batch of `items`, in order."""
-        size = min(self.way.batch or 1, -(-len(items) // self.way.workers)) or 1
-        runs = [items[start : start + size] for start in range(0, len(items), size)]
-        if self._pool is None or len(runs) < 2:
-            return [work(run) for run in runs]
-        return list(self._pool.map(work, runs))
+    def _shown(self, pairs: Sequence[Pair], kept: Sequence[Source | None], color: Color) -> list[list[Planes]]:
+        """The frame of every pair, for every time at which it is shown."""
+        made = self._batch(pairs, color)
+        for source, one in zip(kept, made, strict=True):
+            if source is not None:
+                source.frames = one
+        return [_planes(one, pair) for one, pair in zip(made, pairs, strict=True)]
 
     @torch.inference_mode()
-    def _batch(self, pairs: Sequence[Pair], color: Color) -> list[tuple[Frames, list[Planes]]]:
+    def _batch(self, pairs: Sequence[Pair], color: Color) -> list[Frames]:
         size = pairs[0].left.uploaded.size
         scale = self.way.shrink(size)
         versions: list[list[Frames]] = []
@@ -197,8 +272,7 @@ class Maker:
                 s = _mirrored(s, flip)
                 versions.append(self._composed(pairs, s, color, scale))
         means = [on_device.mean(same) for same in zip(*versions, strict=True)]
-        made = (one for frames in means for one in frames.each())
-        return [(one, _shown(one, pair)) for one, pair in zip(made, pairs, strict=True)]
+        return [one for frames in means for one in frames.each()]
 
     @torch.inference_mode()
     def _encode(self, sources: Sequence[Source], flip: Flip, color: Color) -> None:
@@ -216,14 +290,14 @@ class Maker:
         with self._precision():
             motion = self.network.halfway(f0, f1)
         for k, (left, right) in enumerate(ends):
-            left.motion = Motion(right, motion[k : k + 1])
+            left.motions[right] = Motion(motion[k : k + 1])
 
     @torch.inference_mode()
     def _let_last(self, pairs: Sequence[Pair]) -> None:
         """Try the motion beside `pairs`, once for all times of each."""
         for pair in pairs:
             motion = pair.left.motion_to(pair.right)
-            if motion is not None and motion.likeliest is None:
+            if motion is not None:
                 motion.likeliest = lasting_motion(self.network, pair, motion)
 
     def _input(self, sources: Sequence[Source], flip: Flip, color: Color) -> Tensor:
@@ -298,7 +372,13 @@ class Maker:
         return torch.autocast(self.way.device.type, dtype=self.way.dtype)
 
 
-def _shown(made: Frames, pair: Pair) -> list[Planes]:
+def _steps(*groups: Iterable[Source | None]) -> set[Future[Any]]:
+    """All that is computed of these sources."""
+    return {step for group in groups for source in group if source is not None for step in source.steps.values()}
+
+
+@torch.inference_mode()
+def _planes(made: Frames, pair: Pair) -> list[Planes]:
     """`made` as raw planes for every time at which it is shown."""
     near = (pair.right if pair.t > Fraction(1, 2) else pair.left).planes
     straight = made if near is None else unweighted(made, near)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from threading import Lock
 from typing import Any, Final
 
 import cv2
@@ -52,11 +52,17 @@ class Overlay:
 
     def __init__(self, older: Sequence[Luma], newer: Sequence[Luma], pair: Sequence[Luma]) -> None:
         self._lumas = (older, newer, pair)
+        self._mask: Mask | None = None
+        self._looked = False
+        self._looking = Lock()  # its own, where cached_property of Python 3.11 has one for all overlays
 
-    @cached_property
+    @property
     def mask(self) -> Mask | None:
         """Where it is; None where there is none."""
-        return _mask(*self._lumas)
+        with self._looking:
+            if not self._looked:
+                self._mask, self._looked = _mask(*self._lumas), True
+            return self._mask
 
 
 class Overlays:

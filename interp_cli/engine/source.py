@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,12 +21,15 @@ COARSE_PITCH = 2 * MOTION_PITCH  # px of the network's input
 Flip = tuple[int, ...]
 """Dimensions of (N, C, H, W) that are mirrored."""
 
+Step = tuple[str, "Source | None"]
+"""Something that is computed of a frame: its name, and the frame after it, if that counts."""
+
 
 class Motion:
-    """What moves from a frame to `right`, the one after it: both flows in the middle, as `Network.halfway` says."""
+    """What moves from a frame to one after it: both flows in the middle, as `Network.halfway` says."""
 
-    def __init__(self, right: Source, halfway: Tensor) -> None:
-        self.right, self.halfway = right, halfway
+    def __init__(self, halfway: Tensor) -> None:
+        self.halfway = halfway
         self.likeliest: Tensor | None = None  # like `halfway`, once the motion of the pairs beside it was tried
 
     @cached_property
@@ -43,14 +47,15 @@ class Motion:
 class Source:
     """A frame that others are made from: as decoded, and what is known of it on the device so far.
 
-    For a made frame, `planes` are the nearest decoded ones.
+    For a made frame, `planes` are the nearest decoded ones. `steps` are what has been asked for, done or not.
     """
 
     planes: Planes | None
     frames: Frames | None = None  # as seen: see engine/alpha.py
     fine: Tensor | None = None  # `frames` with samples between their pixels, to warp from
     features: dict[Flip, Features] = field(default_factory=dict)
-    motion: Motion | None = None  # to the frame after it
+    motions: dict[Source, Motion] = field(default_factory=dict)  # to frames after it
+    steps: dict[Step, Future[Any]] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,12 +72,17 @@ class Source:
         return self.frames
 
     def motion_to(self, right: Source) -> Motion | None:
-        """The motion from this frame to `right`, if it was asked for."""
-        return self.motion if self.motion is not None and self.motion.right is right else None
+        """The motion from this frame to `right`, if it is known."""
+        return self.motions.get(right)
 
     def forget(self) -> None:
         """Let go of what is computed of the frame; the frame itself stays."""
-        self.features, self.fine, self.motion = {}, None, None
+        self.features, self.fine, self.motions, self.steps = {}, None, {}, {}
+
+    def settle(self) -> None:
+        """Let go of the steps that failed; none is under way."""
+        done = {step: future for step, future in self.steps.items() if future.done() and not future.cancelled()}
+        self.steps = {step: future for step, future in done.items() if future.exception() is None}
 
 
 class Neighbour(NamedTuple):
@@ -108,3 +118,8 @@ class Pair(NamedTuple):
     def ends_beside(self) -> list[tuple[Source, Source]]:
         """The frames of the pairs beside it that are known."""
         return [(side.left, side.right) for side in (self.before, self.after) if side is not None]
+
+    @property
+    def sources(self) -> list[Source]:
+        """All the frames that it is made from."""
+        return [source for ends in (self.ends, *self.ends_beside) for source in ends]

@@ -518,7 +518,7 @@ INLINE void changes(In here, const float *there, size_t plane, int count, Out ou
 /* `flow` (4, h, w) with `count` other flows tried as well, in place. Rows and planes of the others and of `own`, which is the
    flow as it was, are `wide` and `plane` apart; one that is NULL is no motion. Another flow has to be more than `nearest` px
    away, and to leave less than `share` of the difference. `marks` are 1 + `count` times as many bytes as there are blocks. */
-static void try_flows(In y0, In y1, int h, int w, float *flow, const float *own, const float *const *others, int count,
+INLINE void try_flows(In y0, In y1, int h, int w, float *flow, const float *own, const float *const *others, int count,
                       size_t wide, size_t plane, float share, float nearest, Room *r, unsigned char *marks)
 {
     size_t columns = (w - 1) / COLUMNS + 1, blocks = (h / ROWS + 1) * columns, whole = (size_t)h * w;
