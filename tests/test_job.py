@@ -230,9 +230,9 @@ def test_frames_are_looked_at_where_they_are_decoded_and_nobody_waits_for_that(
 ) -> None:
     where: list[str] = []
 
-    def slow(planes: Planes) -> Any:
+    def slow(planes: Planes, seen: Any) -> Any:
         where.append(threading.current_thread().name)
-        return thumbnail(planes)
+        return thumbnail(planes, seen)
 
     monkeypatch.setattr("interp_cli.engine.look.thumbnail", slow)
     run(Job(input=str(source), output=str(to / "out.mp4"), rate="2x"))

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp_cli import kernels
-from interp_cli.engine import doubt, overlay, still
+from interp_cli.engine import doubt, lasting, overlay, still
 from interp_cli.engine.composing import Apart, compose, doubled
 from interp_cli.engine.doubt import _looked_up
 from interp_cli.engine.planes import FULL, Frames, download, network_input, regrid
+from interp_cli.engine.source import Motion, Neighbour, Source
 from interp_cli.kernels import build
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color
@@ -104,6 +105,22 @@ def test_the_flows_of_others_are_taken_where_tensors_take_them(
     differ = (fast != slow).any(1)
     assert differ.float().mean() < 0.002  # where two flows are as good as each other but for roundings
     assert size == (1, 1) or (slow != flow).any()
+
+
+@with_kernels
+@torch.inference_mode()
+def test_flows_that_nobody_else_needs_are_overwritten_with_the_same() -> None:
+    y0, y1 = textures(33, 47, count=2)
+    flow = torch.randn(2, 4, 33, 47, generator=torch.Generator().manual_seed(1)) * 2
+    alignment, before = Alignment(2, 3, edges=True, doubts=True), flow.clone()
+    for work in (
+        lambda flow, own: propagated(y0, y1, flow, reach=FAR, rest=True, in_place=own),
+        lambda flow, own: alignment(y0, y1, torch.tensor([0.25, 0.5]), flow, in_place=own),
+    ):
+        expected, given = work(flow, False), flow.clone()
+        assert torch.equal(flow, before)
+        assert torch.equal(work(given, True), expected)
+        assert torch.equal(given, expected)
 
 
 @with_kernels
@@ -218,12 +235,24 @@ def test_what_the_blend_sees_and_what_becomes_of_its_shares_is_that_of_tensors(s
 def test_how_far_a_frame_is_from_the_one_beyond_it_is_that_of_tensors(*, late: bool) -> None:
     g = torch.Generator().manual_seed(8)
     here, there = (x[:, :, :30, :41] for x in textures(33, 44))
-    step, flow = (torch.randn(1, channels, 30, 41, generator=g) * 3 for channels in (2, 4))
-    to, sign = (flow[:, 2:], 1) if late else (flow[:, :2], -1)
-    moved = warp(step, to + 0.5 * sign * 1.5 * (flow[:, 2:] - flow[:, :2]))
+    step = torch.randn(1, 2, 33, 44, generator=g)[..., :30, :41] * 3
+    flow = torch.randn(1, 4, 32, 44, generator=g)[..., :30, :41] * 6
+    half, sign = flow / 2, 1 if late else -1
+    to = half[:, 2:] if late else half[:, :2]
+    moved = warp(step, to + 0.5 * sign * 1.5 * (half[:, 2:] - half[:, :2]))
     expected = warp(here, to) - warp(there, to + sign * moved)
-    found = kernels.beyond(here, there, step, flow, span=1.5, late=late)
+    found = kernels.beyond(here, there, step, flow, unit=0.5, span=1.5, late=late)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@with_kernels
+@pytest.mark.parametrize("size", [(1, 1), (24, 33)])
+@pytest.mark.parametrize(("span", "sign"), [(1.0, -1), (2.0, 1)])
+def test_motion_that_lasts_is_carried_as_tensors_carry_it(size: tuple[int, int], span: float, sign: int) -> None:
+    left, right = Source(None), Source(None)
+    left.motions[right] = Motion(torch.randn(1, 4, *size, generator=torch.Generator().manual_seed(5)) * 2)
+    fast, slow = both(lambda: lasting._candidate(Neighbour(left, right, span), sign))
+    torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
 
 
 @with_kernels

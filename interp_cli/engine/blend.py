@@ -73,18 +73,17 @@ def _beyond(pair: Pair, s: Synthesis) -> Tensor:
     height, width = flow.shape[-2:]
     if pair.before is None or pair.after is None:
         return flow.new_zeros((1, 2, height, width))
-    flow = flow / _PITCH
 
     def apart(near: Source, far: Source, side: Neighbour, *, late: bool) -> Tensor | None:
         here, there, motion = _brightness(near), _brightness(far), side.left.motion_to(side.right)
         if here is None or there is None or motion is None:
             return None
-        step = resize(motion.velocity, MOTION_PITCH // _PITCH) / _PITCH
+        step = resize(motion.velocity / _PITCH, MOTION_PITCH // _PITCH)
         here, there, step = (x[..., :height, :width] for x in (here, there, step))
         if kernels.usable(here, there, step, flow):
-            return kernels.beyond(here, there, step, flow, span=side.span, late=late)
-        to, sign = (flow[:, 2:], 1) if late else (flow[:, :2], -1)
-        own = (flow[:, 2:] - flow[:, :2]) * side.span
+            return kernels.beyond(here, there, step, flow, unit=1 / _PITCH, span=side.span, late=late)
+        to, sign = (flow[:, 2:] / _PITCH, 1) if late else (flow[:, :2] / _PITCH, -1)
+        own = (flow[:, 2:] - flow[:, :2]) * (side.span / _PITCH)
         step = warp(step, to + (0.5 * sign) * own)  # of what is seen here, over the time of the pair beside
         return warp(here, to) - warp(there, to + sign * step)
 

@@ -48,7 +48,7 @@ def second_thoughts(
     """
     least = LEAST * (1 << made.format.depth - 8)
     own = _apart(apart)
-    if not bool((own > least).any()):
+    if float(own.max()) <= least:
         return made
     out = []
     for n, (one, left, right) in enumerate(zip(made.each(), frames0.each(), frames1.each(), strict=True)):
@@ -87,7 +87,7 @@ class _Ends:
     def shown(self, made: Tensor, weight: Tensor, motion: tuple[float, float], t: float, *, chroma: bool) -> Tensor:
         """`made` with as much of the moved frames as `weight` says: only where that is not 0 are they looked up."""
         a, b = (self.left.chroma, self.right.chroma) if chroma else (self.left.full, self.right.full)
-        if a is None or b is None or not bool(weight.any()):
+        if a is None or b is None or float(weight.max()) <= 0:
             return made
         if motion == (0.0, 0.0):
             return torch.lerp(made, torch.lerp(a, b, t), weight)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from interp_cli import kernels
 from interp_cli.engine.source import Motion, Neighbour, Pair
 from interp_cli.model.seam import Network
 from interp_cli.model.warp import warp
@@ -35,8 +36,10 @@ def _candidate(side: Neighbour, sign: int) -> Tensor | None:
     motion = side.left.motion_to(side.right)
     if motion is None:
         return None
-    velocity = v = (motion.halfway[:, 2:] - motion.halfway[:, :2]) / side.span
     apart = sign * (1 + side.span) / 2
+    if kernels.usable(motion.halfway):
+        return kernels.carried(motion.halfway, span=side.span, apart=apart, rounds=_ROUNDS)
+    velocity = v = (motion.halfway[:, 2:] - motion.halfway[:, :2]) / side.span
     for _ in range(_ROUNDS):
         v = warp(velocity, v, unit=(apart, apart))
     return torch.cat((v / -2, v / 2), 1)

@@ -87,10 +87,11 @@ class Sight:
         if isinstance(planes, Seen):
             return planes.told
         planes = as_seen(planes)
+        seen = cells(planes) if self.repeats else None
         return Look(
             planes.pts,
-            thumbnail(planes) if self.cuts else None,
-            cells(planes) if self.repeats else None,
+            thumbnail(planes, seen) if self.cuts else None,
+            seen,
             luma(planes) if self.overlays else None,
         )
 

@@ -42,11 +42,12 @@ _KEPT: Final = 64  # pairs
 Cells = tuple[NDArray[np.float32], ...]
 
 
-def cells(planes: Planes) -> Cells:
-    """Every plane, made smaller by one factor, in code values of 8 bits."""
+def cells(planes: Planes, *, first_only: bool = False) -> Cells:
+    """Every plane (or only the first one), made smaller by one factor, in code values of 8 bits."""
     shrink = max(1.0, max(planes.data[0].shape) / _CELLS)
     unit = np.float32(255 / planes.format.peak)
-    return tuple(_smaller(plane, shrink).astype(np.float32) * unit for plane in planes.data)
+    seen = planes.data[:1] if first_only else planes.data
+    return tuple(_smaller(plane, shrink).astype(np.float32) * unit for plane in seen)
 
 
 def _smaller(plane: NDArray[Any], shrink: float) -> NDArray[Any]:

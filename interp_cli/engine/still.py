@@ -34,7 +34,7 @@ def hold_still(made: Frames, frames0: Frames, frames1: Frames, s: Synthesis, *, 
     any more.
     """
     still = _still(frames0, frames1, s, scale)
-    if not bool(still.any()):
+    if float(still.max()) <= 0:
         return made
     late = t > 0.5
     if kernels.usable(made.full) and max(made.chroma_pitch) <= max(HALF):

@@ -59,7 +59,7 @@ def usable(*tensors: Tensor) -> bool:
     """Whether kernels are there and can work on `tensors`: for inference, float32, in main memory."""
     if _library is None or not torch.is_inference_mode_enabled():
         return False
-    return all(x.device.type == "cpu" and x.dtype is torch.float32 for x in tensors)
+    return all(x.is_cpu and x.dtype is torch.float32 for x in tensors)
 
 
 def align(
@@ -70,6 +70,7 @@ def align(
     *,
     how: tuple[int, int, int, int],
     constants: tuple[float, ...],
+    in_place: bool = False,
 ) -> Tensor:
     """The flows (N, 4, H, W; px) aligned on the brightness (N, 1, H, W) of both frames at times t (N,).
 
@@ -77,7 +78,7 @@ def align(
     gradients, the difference that halves a pixel's say (both 0 if there are none), the most that a step moves, what
     counts as still (px), and the difference that halves trust (0: no bilateral filter). See model/align.py.
     """
-    out, y0, y1 = flow.clone(memory_format=torch.contiguous_format), y0.contiguous(), y1.contiguous()
+    out, y0, y1 = _own(flow, in_place=in_place), y0.contiguous(), y1.contiguous()
     settings = _Alignment(*how, *constants)
     for n, late in enumerate(t.tolist()):
         size = _size(out)
@@ -85,10 +86,20 @@ def align(
     return out
 
 
-def propagate(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool, share: float, nearest: float) -> Tensor:
+def propagate(
+    y0: Tensor,
+    y1: Tensor,
+    flow: Tensor,
+    *,
+    reach: int,
+    rest: bool,
+    share: float,
+    nearest: float,
+    in_place: bool = False,
+) -> Tensor:
     """The flows (N, 4, H, W; px) with those of other pixels tried as well: see model/propagate.py."""
-    out, y0, y1 = flow.clone(memory_format=torch.contiguous_format), y0.contiguous(), y1.contiguous()
-    for n in range(len(out)):
+    out, y0, y1 = _own(flow, in_place=in_place), y0.contiguous(), y1.contiguous()
+    for n in range(out.shape[0]):
         limits = ctypes.c_float(share), ctypes.c_float(nearest)
         _call("vfi_propagate", y0[n], y1[n], *_size(out), out[n], reach, int(rest), *limits)
     return out
@@ -98,7 +109,7 @@ def try_flows(y0: Tensor, y1: Tensor, flow: Tensor, others: Tensor, *, share: fl
     """The flows (N, 4, H, W; px) with `others` (N, K, 4, H, W) tried as well: see model/propagate.py."""
     y0, y1, flow, others = (x.contiguous() for x in (y0, y1, flow, others))
     out = torch.empty_like(flow)
-    for n in range(len(out)):
+    for n in range(out.shape[0]):
         limits = ctypes.c_float(share), ctypes.c_float(nearest)
         _call("vfi_try_flows", y0[n], y1[n], *_size(out), flow[n], others[n], others.shape[1], *limits, out[n])
     return out
@@ -108,7 +119,7 @@ def warp(image: Tensor, flow: Tensor, unit: tuple[float, float]) -> Tensor:
     """`image` (N, C, H, W) sampled at x + unit * flow(x), flow (N, 2, H, W): see model/warp.py."""
     image, flow = image.contiguous(), flow.contiguous()
     out = torch.empty_like(image)
-    for n in range(len(image)):
+    for n in range(image.shape[0]):
         _call("vfi_warp", image[n], image.shape[1], *_size(image), flow[n], (ctypes.c_float * 2)(*unit), out[n])
     return out
 
@@ -121,14 +132,26 @@ def sums(x: Tensor, radius: int) -> Tensor:
     return out
 
 
-def beyond(here: Tensor, there: Tensor, step: Tensor, flow: Tensor, *, span: float, late: bool) -> Tensor:
+def beyond(here: Tensor, there: Tensor, step: Tensor, flow: Tensor, *, unit: float, span: float, late: bool) -> Tensor:
     """How far `here` (1, 1, H, W), warped, is from `there`, the frame beyond it: see `_beyond` in engine/blend.py.
 
-    `step` (1, 2, H, W) is the motion between them, which takes `span`; `flow` (1, 4, H, W) are both flows; px.
+    `step` (1, 2, H, W; px) is the motion between them, which takes `span`; `flow` (1, 4, H, W) times `unit` are both
+    flows in px.
     """
-    planes = [x.contiguous() for x in (here, there, step, flow)]
-    out = torch.empty_like(planes[0])
-    _call("vfi_beyond", *planes, *_size(flow), ctypes.c_float(span), int(late), out)
+    given = [x if x.stride(3) == 1 else x.contiguous() for x in (here, there, step, flow)]
+    here, there, step, flow = given
+    out = torch.empty((1, 1, *_size(flow)))
+    far = (ctypes.c_int64 * 6)(*(x.stride(2) for x in given), step.stride(1), flow.stride(1))
+    numbers = ctypes.c_float(unit), ctypes.c_float(span), int(late)
+    _call("vfi_beyond", *given, far, *_size(flow), *numbers, out)
+    return out
+
+
+def carried(beside: Tensor, *, span: float, apart: float, rounds: int) -> Tensor:
+    """Both flows in the middle of a pair if the motion `beside` it (1, 4, H, W) lasts: see engine/lasting.py."""
+    beside = beside.contiguous()
+    out = torch.empty_like(beside)
+    _call("vfi_carried", beside, *_size(beside), ctypes.c_float(span), ctypes.c_float(apart), rounds, out)
     return out
 
 
@@ -137,7 +160,7 @@ def apart(a: Tensor, b: Tensor | None) -> Tensor:
     height, width = _size(a)
     a, b = a.contiguous(), None if b is None else b.contiguous()
     out = torch.empty((len(a), 1, -(-height // 2), -(-width // 2)))
-    for n in range(len(a)):
+    for n in range(a.shape[0]):
         _call("vfi_apart", a[n], None if b is None else b[n], height, width, out[n])
     return out
 
@@ -269,7 +292,7 @@ def differs(a: Tensor, b: Tensor, block: tuple[int, int], most: float) -> Tensor
     a, b, (height, width) = a.contiguous(), b.contiguous(), _size(a)
     rows, columns = -(-height // block[0]), -(-width // block[1])
     out = torch.zeros((len(a), 1, rows, columns), dtype=torch.uint8)
-    for n in range(len(a)):
+    for n in range(a.shape[0]):
         _call("vfi_differs", a[n], b[n], a.shape[1], height, width, *block, ctypes.c_float(most), out[n])
     return out.bool()
 
@@ -281,7 +304,7 @@ def still(differs: Tensor, flow: Tensor, *, step: int, most: float) -> Tensor:
     """
     flow, out = flow if flow.stride(3) == 1 else flow.contiguous(), torch.empty(differs.shape)
     strides = (ctypes.c_int64 * 2)(flow.stride(1), flow.stride(2))
-    for n in range(len(out)):
+    for n in range(out.shape[0]):
         _call("vfi_still", differs[n].contiguous(), *_size(out), flow[n], strides, step, ctypes.c_float(most), out[n])
     return out
 
@@ -307,7 +330,7 @@ def rgb(luma: Tensor, colours: Tensor, matrix: Sequence[float], *, pitch: int, m
     """
     luma, colours = luma.contiguous(), colours.contiguous()
     out, given = luma.new_empty((len(luma), 1 if mean else 3, *_size(luma))), (ctypes.c_float * len(matrix))(*matrix)
-    for n in range(len(luma)):
+    for n in range(luma.shape[0]):
         _call("vfi_rgb", luma[n], colours[n], *_size(luma), *_size(colours), pitch, given, int(mean), out[n])
     return out
 
@@ -324,7 +347,7 @@ def halve(x: Tensor) -> Tensor:
     """Means over all channels of `x` (N, C, H, W), and over 2 x 2 px of them: (N, 1, H/2, W/2)."""
     x = x.contiguous()
     out = torch.empty((len(x), 1, x.shape[2] // 2, x.shape[3] // 2))
-    for n in range(len(x)):
+    for n in range(x.shape[0]):
         _call("vfi_halve", x[n], x.shape[1], *_size(x), out[n])
     return out
 
@@ -373,6 +396,11 @@ def overlay(
     limits, marks = (contrast, moves, share), ctypes.c_void_p(out.ctypes.data)
     _call("vfi_overlay", given, counts, *out.shape, change, *limits, marks, ctypes.byref(found))
     return out if found.value else None
+
+
+def _own(flow: Tensor, *, in_place: bool) -> Tensor:
+    """`flow`, to be written to."""
+    return flow if in_place and flow.is_contiguous() else flow.clone(memory_format=torch.contiguous_format)
 
 
 def _size(x: Tensor) -> tuple[int, int]:

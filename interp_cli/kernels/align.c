@@ -83,8 +83,8 @@ INLINE void compare(In y0, In y1, Flows flow, int h, int w, float late, int grow
             int count = s.to - s.from;
             In f = flow.first + y * flow.row + s.from, g = f + 2 * flow.plane;
             Out a = r->row[0], b = r->row[1], d = e + (size_t)(y + 1) * (w + 2) + 1 + s.from;
-            warp_row(y0, h, w, s.from, y, f, f + flow.plane, one, count, r->at, a);
-            warp_row(y1, h, w, s.from, y, g, g + flow.plane, one, count, r->at, b);
+            warp_row(y0, h, w, w, s.from, y, f, f + flow.plane, one, count, r->at, a);
+            warp_row(y1, h, w, w, s.from, y, g, g + flow.plane, one, count, r->at, b);
             for (int x = 0; x < count; x++)
                 d[x] = a[x] - b[x];
             if (mean) {
@@ -624,7 +624,7 @@ KERNEL int vfi_warp(In image, int planes, int h, int w, In flow, const float *un
     for (int k = 0; k < planes; k++)
         for (int y = 0; y < h; y++) {
             In f = flow + (size_t)y * w;
-            warp_row(image + k * plane, h, w, 0, y, f, f + plane, unit, w, at, out + k * plane + (size_t)y * w);
+            warp_row(image + k * plane, h, w, w, 0, y, f, f + plane, unit, w, at, out + k * plane + (size_t)y * w);
         }
     free(memory);
     return 0;
@@ -649,33 +649,75 @@ KERNEL int vfi_sums(In image, int planes, int h, int w, int n, Out out)
 }
 
 /* `here`, warped to the frame between by its flow, minus `there`, a frame beyond it, followed along the motion there: `step`
-   (2, h, w; px) over the time between those two, which is `span` in that of the pair whose flows (4, h, w; px) are given.
-   `late` tells the right frame from the left one. All planes are h x w. 0, or 1 without memory. */
-KERNEL int vfi_beyond(In here, In there, In step, In flow, int h, int w, float span, int late, Out out)
+   (2, h, w; px) over the time between those two, which is `span` in that of the pair whose flows (4, h, w) are given, in px
+   once multiplied by `unit`. `late` tells the right frame from the left one. `far` is how far apart are the rows of `here`,
+   `there`, `step` and the flows, and the planes of the last two. 0, or 1 without memory. */
+KERNEL int vfi_beyond(In here, In there, In step, In flow, const int64_t *far, int h, int w, float unit, float span, int late,
+                      Out out)
 {
     static const float one[2] = {1.0f, 1.0f};
-    size_t plane = (size_t)h * w;
-    float *memory = malloc(10 * (size_t)w * sizeof(float)), *row[6];
+    float *memory = malloc(12 * (size_t)w * sizeof(float)), *row[8];
     if (!memory)
         return 1;
     Places at = {(int *)memory, (int *)memory + w, memory + 2 * (size_t)w, memory + 3 * (size_t)w};
-    for (int k = 0; k < 6; k++)
+    for (int k = 0; k < 8; k++)
         row[k] = memory + (4 + k) * (size_t)w;
     float sign = late ? 1.0f : -1.0f;
     for (int y = 0; y < h; y++) {
-        In f = flow + (size_t)y * w, to = f + (late ? 2 : 0) * plane;
-        for (int k = 0; k < 2; k++) /* where the thing is halfway to the frame beyond, at its own speed */
-            for (int x = 0; x < w; x++)
-                row[k][x] = to[k * plane + x] + 0.5f * sign * span * (f[(2 + k) * plane + x] - f[k * plane + x]);
+        In f = flow + y * far[3], other = f + (late ? 0 : 2) * far[5];
+        Out *to = row + 6;
+        for (int k = 0; k < 2; k++) { /* where the thing is halfway to the frame beyond, at its own speed */
+            In own = f + ((late ? 2 : 0) + k) * far[5], back = other + k * far[5];
+            Out halfway = row[k], moved = to[k];
+            for (int x = 0; x < w; x++) {
+                moved[x] = unit * own[x];
+                halfway[x] = moved[x] + 0.5f * span * (moved[x] - unit * back[x]);
+            }
+        }
         for (int k = 0; k < 2; k++)
-            warp_row(step + k * plane, h, w, 0, y, row[0], row[1], one, w, at, row[2 + k]);
+            warp_row(step + k * far[4], h, w, far[2], 0, y, row[0], row[1], one, w, at, row[2 + k]);
         for (int k = 0; k < 2; k++)
             for (int x = 0; x < w; x++)
-                row[2 + k][x] = to[k * plane + x] + sign * row[2 + k][x];
-        warp_row(here, h, w, 0, y, to, to + plane, one, w, at, row[4]);
-        warp_row(there, h, w, 0, y, row[2], row[3], one, w, at, row[5]);
+                row[2 + k][x] = to[k][x] + sign * row[2 + k][x];
+        warp_row(here, h, w, far[0], 0, y, to[0], to[1], one, w, at, row[4]);
+        warp_row(there, h, w, far[1], 0, y, row[2], row[3], one, w, at, row[5]);
         for (int x = 0; x < w; x++)
             out[(size_t)y * w + x] = row[4][x] - row[5][x];
+    }
+    free(memory);
+    return 0;
+}
+
+/* Both flows in the middle (4, h, w; px) if the motion of a pair beside lasts, from its own (4, h, w; px), which take `span`
+   times as long and lie `apart` from these, in that of the pair asked for: see engine/lasting.py. 0, or 1 without memory. */
+KERNEL int vfi_carried(In beside, int h, int w, float span, float apart, int rounds, Out out)
+{
+    size_t plane = (size_t)h * w;
+    const float unit[2] = {apart, apart};
+    float *memory = malloc((2 * plane + 8 * (size_t)w) * sizeof(float)), *velocity = memory + 8 * (size_t)w, *row[4];
+    if (!memory)
+        return 1;
+    Places at = {(int *)memory, (int *)memory + w, memory + 2 * (size_t)w, memory + 3 * (size_t)w};
+    for (int k = 0; k < 4; k++)
+        row[k] = memory + (4 + k) * (size_t)w;
+    for (size_t i = 0; i < 2 * plane; i++)
+        velocity[i] = (beside[2 * plane + i] - beside[i]) / span;
+    for (int y = 0; y < h; y++) {
+        float *now[2] = {velocity + (size_t)y * w, velocity + plane + (size_t)y * w};
+        for (int n = 0; n < rounds; n++) {
+            float *next[2] = {row[n % 2 * 2], row[n % 2 * 2 + 1]};
+            for (int k = 0; k < 2; k++)
+                warp_row(velocity + k * plane, h, w, w, 0, y, now[0], now[1], unit, w, at, next[k]);
+            now[0] = next[0], now[1] = next[1];
+        }
+        for (int k = 0; k < 2; k++) {
+            Out back = out + k * plane + (size_t)y * w, on = back + 2 * plane;
+            In v = now[k];
+            for (int x = 0; x < w; x++) {
+                back[x] = -0.5f * v[x];
+                on[x] = 0.5f * v[x];
+            }
+        }
     }
     free(memory);
     return 0;

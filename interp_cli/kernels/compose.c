@@ -202,7 +202,7 @@ KERNEL int vfi_compose(const void *a, const void *b, int channels, int h, int w,
                     for (int x = 0; x < w; x++)
                         to[x] = bicubic((const float *)(k ? b : a) + c * plane, h, w, px[x], py[x], ax[x], ay[x]);
                 else
-                    bilinear_row((const float *)(k ? b : a) + c * plane, h, w, at, ax, ay, w, to);
+                    bilinear_row((const float *)(k ? b : a) + c * plane, h, w, w, at, ax, ay, w, to);
             }
             if (mask_stride) {
                 In m = mask + y * mask_stride;

@@ -90,10 +90,11 @@ INLINE float bilinear(In p, int right, int below, float ax, float ay)
     return top + ay * (bottom - top);
 }
 
-/* n samples of a plane of h x w, each that many samples from its first one and the rest further: see `place`. */
-INLINE void bilinear_row(In plane, int h, int w, const int *restrict from, In ax, In ay, int n, Out out)
+/* n samples of a plane of h x w with rows `wide` apart, each that many samples from its first one and the rest further: see
+   `place`. */
+INLINE void bilinear_row(In plane, int h, int w, int wide, const int *restrict from, In ax, In ay, int n, Out out)
 {
-    int right = w > 1, below = h > 1 ? w : 0, x = 0;
+    int right = w > 1, below = h > 1 ? wide : 0, x = 0;
 #ifdef __SSE2__ /* four at a time, a pair of samples by each load */
     for (; right && x < n - 3; x += 4) {
         __m128 pairs[4], rows[2], across = _mm_loadu_ps(ax + x), none = _mm_setzero_ps();
@@ -113,14 +114,15 @@ INLINE void bilinear_row(In plane, int h, int w, const int *restrict from, In ax
         out[x] = bilinear(plane + from[x], right, below, ax[x], ay[x]);
 }
 
-/* n px from (x, y) on of a plane of h x w, warped bilinearly by their flow times `unit`. */
-INLINE void warp_row(In plane, int h, int w, int x0, int y, In fx, In fy, const float *unit, int n, Places at, Out out)
+/* n px from (x, y) on of a plane of h x w with rows `wide` apart, warped bilinearly by their flow times `unit`. */
+INLINE void warp_row(In plane, int h, int w, int wide, int x0, int y, In fx, In fy, const float *unit, int n, Places at,
+                     Out out)
 {
     place(fx, unit[0], (float)x0, 1.0f, w, n, at.x, at.ax);
     place(fy, unit[1], (float)y, 0.0f, h, n, at.y, at.ay);
     for (int x = 0; x < n; x++)
-        at.y[x] = at.y[x] * w + at.x[x];
-    bilinear_row(plane, h, w, at.y, at.ax, at.ay, n, out);
+        at.y[x] = at.y[x] * wide + at.x[x];
+    bilinear_row(plane, h, w, wide, at.y, at.ax, at.ay, n, out);
 }
 
 /* Marks in `out` (h, w) what is marked in `in`, or beside it. */

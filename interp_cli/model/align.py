@@ -61,16 +61,27 @@ class Alignment(nn.Module):
         self.noise = nn.Parameter(torch.tensor(-4.6))
         self.edges = nn.Parameter(torch.tensor(0.7)) if edges else None  # logarithm of the weight of gradients
         self.doubt = nn.Parameter(torch.tensor(-2.7)) if doubts else None  # of the difference that halves a pixel's say
+        self._known: tuple[list[tuple[int, int]], tuple[float, ...], object] = ([], (), None)
 
-    def forward(self, y0: Tensor, y1: Tensor, t: Tensor, flow: Tensor, guide: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        y0: Tensor,
+        y1: Tensor,
+        t: Tensor,
+        flow: Tensor,
+        guide: Tensor | None = None,
+        *,
+        in_place: bool = False,
+    ) -> Tensor:
         """Flows (N, 4, H, W; px) aligned on the brightness (N, 1, H, W) of both frames, steered by (N, GUIDES, H, W).
 
         The guides are logarithms: of the weight of smoothness, of trust in brightness, and of the share that a pixel
-        has in what its neighbours are smoothed to. Zero leaves the learned constants as they are.
+        has in what its neighbours are smoothed to. Zero leaves the learned constants as they are. With `in_place` the
+        flows may be overwritten.
         """
         if guide is None and kernels.usable(y0, y1, t, flow):
             how = (self.steps, self.sweeps, self.window, self.medians)
-            return kernels.align(y0, y1, t, flow, how=how, constants=self._constants())
+            return kernels.align(y0, y1, t, flow, how=how, constants=self._constants(), in_place=in_place)
         late = t.view(-1, 1, 1, 1)
         steers = () if guide is None else guide.clamp(-BOLDEST, BOLDEST).exp().chunk(GUIDES, 1)
         moving, seen = None, list[Tensor]()
@@ -82,9 +93,15 @@ class Alignment(nn.Module):
         return self._smoothed(late, flow, seen[2] if self.bilateral and guide is None else None)
 
     def _constants(self) -> tuple[float, ...]:
-        edges, doubt = (0.0 if x is None else math.exp(x) for x in (self.edges, self.doubt))
-        trust = TRUST if self.bilateral else 0.0
-        return math.exp(self.smoothness), math.exp(2 * self.noise), edges, doubt, MOST, STILL, trust
+        """As `kernels.align` wants them; asking a tensor for its value takes long, and they hardly ever change."""
+        logarithms = (self.smoothness, self.noise, self.edges, self.doubt)
+        now = [(id(x), 0 if x is None or x.is_inference() else x._version) for x in logarithms]
+        if now != self._known[0]:
+            edges, doubt = (0.0 if x is None else math.exp(x) for x in (self.edges, self.doubt))
+            trust = TRUST if self.bilateral else 0.0
+            constants = math.exp(self.smoothness), math.exp(2 * self.noise), edges, doubt, MOST, STILL, trust
+            self._known = now, constants, logarithms  # which keep their identities
+        return self._known[1]
 
     def _step(
         self,

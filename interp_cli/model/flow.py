@@ -196,6 +196,10 @@ class Estimate:
 
     def enlarged(self, factor: int) -> "Estimate":
         """The same estimate on a grid `factor` times finer; flows grow with the grid."""
+        if not (self.guide.shape[1] or self.hidden.shape[1]) and self.logit.stride(-1) == 0:  # as it was `at_rest`
+            flow = resize(self.flow * factor, factor)
+            none = flow.new_empty((flow.shape[0], 0, *flow.shape[-2:]))
+            return Estimate(flow, self.logit[..., :1, :1].expand_as(flow[:, :1]), none, none)
         return Estimate.correction(
             resize(torch.cat((self.flow * factor, self.logit, self.guide, self.hidden), 1), factor)
         )

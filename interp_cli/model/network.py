@@ -169,15 +169,16 @@ class IFNet(nn.Module):
         return e
 
     def _aligned(self, level: int, f0: Features, f1: Features, t: Tensor, e: Estimate) -> Estimate:
+        """`e` with its flow aligned; it is not to be used any more."""
         y0, y1, flow = f0[level], f1[level], e.flow.float()
         guide = None if self.coarsest is None else e.guide.float()
         tried = level in self.sizes.propagate
         with torch.autocast(flow.device.type, enabled=False):  # a difference of two flows needs float32
             if tried:
-                flow = propagated(y0, y1, flow, reach=FAR, rest=True)
-            flow = self.alignments[level](y0, y1, t, flow, guide)
+                flow = propagated(y0, y1, flow, reach=FAR, rest=True, in_place=True)
+            flow = self.alignments[level](y0, y1, t, flow, guide, in_place=True)
             if tried:
-                flow = propagated(y0, y1, flow, reach=NEAR)
+                flow = propagated(y0, y1, flow, reach=NEAR, in_place=True)
         return replace(e, flow=flow)
 
     def halfway(self, f0: Features, f1: Features) -> Tensor:
@@ -198,7 +199,8 @@ class IFNet(nn.Module):
     def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate) -> Synthesis:
         """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4)."""
         half = self._aligned(0, f0, f1, t, quarter.enlarged(2))
-        flow, R = half.flow * 2, None
+        owned = self.refinement is None and not torch.is_grad_enabled()
+        flow, R = half.flow.mul_(2) if owned else half.flow * 2, None
         if self.refinement is not None:
             logit, R = self.refinement(f0[-1], f1[-1], t, half.flow, half.logit)
             M, R = torch.sigmoid(logit.float()), R.float()

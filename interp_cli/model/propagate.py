@@ -21,13 +21,17 @@ APART, LIKELIER = 0.1, 0.98  # the same of flows that were found apart from the 
 _PATCH = 2  # px to either side on which flows are compared
 
 
-def propagated(y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool = False) -> Tensor:
+def propagated(
+    y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool = False, in_place: bool = False
+) -> Tensor:
     """Flows (N, 4, H, W; px) with those of the pixels `reach` px to the left, right, above and below tried as well.
 
-    `rest` tries no motion too. Judged by how much the warped frames (N, 1, H, W) and their gradients differ.
+    `rest` tries no motion too. Judged by how much the warped frames (N, 1, H, W) and their gradients differ. With
+    `in_place` the flows may be overwritten.
     """
     if kernels.usable(y0, y1, flow):
-        return kernels.propagate(y0, y1, flow, reach=reach, rest=rest, share=BETTER, nearest=DIFFERENT)
+        limits = {"share": BETTER, "nearest": DIFFERENT}
+        return kernels.propagate(y0, y1, flow, reach=reach, rest=rest, in_place=in_place, **limits)
     height, width = flow.shape[-2:]
     padded = F.pad(flow, (reach, reach, reach, reach), mode="replicate")
     places = [(reach, 2 * reach), (reach, 0), (2 * reach, reach), (0, reach)]  # rows and columns of the padded flow
