@@ -231,6 +231,19 @@ def test_what_the_blend_sees_and_what_becomes_of_its_shares_is_that_of_tensors(s
 
 
 @with_kernels
+@pytest.mark.parametrize("t", [1e-9, 1 - 1e-9])
+def test_a_blend_hardly_any_time_from_a_frame_is_that_of_tensors(t: float) -> None:
+    g, M = torch.Generator().manual_seed(3), float(torch.tensor(1 - t))
+    warped, shares = torch.rand(1, 2, 16, 24, generator=g), torch.randn(1, 4 * SHARES, 4, 6, generator=g) * 2
+    apart = warped[:, :1] - warped[:, 1:]
+    made = warped[:, 1:] + M * apart
+    mask, R = mask_and_residual(shares, warped, torch.full((1, 1, 1, 1), M))
+    out = 255 * made
+    kernels.blend(out, 255 * apart, shares, M, FULL)
+    torch.testing.assert_close(out, 255 * (made + (mask - M) * apart + R), atol=0.05, rtol=0)
+
+
+@with_kernels
 @pytest.mark.parametrize("late", [False, True])
 def test_how_far_a_frame_is_from_the_one_beyond_it_is_that_of_tensors(*, late: bool) -> None:
     g = torch.Generator().manual_seed(8)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import interp_cli.timeline
 from interp_cli.errors import InputError, UsageError
 from interp_cli.timeline import Plan, Timeline, make_plan
+from interp_cli.timeline.text import parse_rate
 
 NTSC_FILM, NTSC, NTSC_60 = Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)
 MS = Fraction(1, 1000)
@@ -457,6 +458,30 @@ def test_a_last_frame_that_lasts_longer_keeps_its_end_when_the_rest_is_snapped()
     stored = rounded([*grid_times(NTSC, 100)[:-1], Fraction(5)])
     snapped = stored.snapped()
     assert (snapped.rate, snapped.end) == (NTSC, 5)
+
+
+@pytest.mark.parametrize(
+    ("base", "step"), [(Fraction(1, 141_255_000), 4_783_721), (Fraction(1, 1_000_000), 33_367), (MS, 33)]
+)
+@pytest.mark.parametrize("factor", [2, 3, 8])
+def test_multiples_of_a_constant_rate_show_every_frame_whatever_its_ticks(
+    base: Fraction, step: int, factor: int
+) -> None:
+    """A telephone counts in 1/141255000 s: twice its rate is nothing that a file can be given."""
+    count = 300
+    pts = tuple(range(0, step * count, step))
+    source = Timeline(time_base=base, pts=pts, end_pts=step * count).snapped(Fraction(2953, 100))
+    plan = make_plan(source, parse_rate(f"{factor}x", source.rate).value)
+    inside = [t.t for t in plan.targets() if t.left < count - 1]
+    assert inside == [Fraction(n % factor, factor) for n in range(factor * (count - 1))]
+    assert abs(source.pts[-1] * source.time_base - pts[-1] * base) < Fraction(step * base, 100)
+
+
+def test_such_a_rate_is_left_alone_where_the_difference_would_show() -> None:
+    step, count = 4_783_721, 2_000_000
+    pts = tuple(range(0, step * count, step))
+    source = Timeline(time_base=Fraction(1, 141_255_000), pts=pts, end_pts=step * count)
+    assert source.snapped() is source
 
 
 # --- values, and bad ones ---------------------------------------------------------------------------------------

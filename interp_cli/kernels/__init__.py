@@ -26,6 +26,7 @@ Bytes = NDArray[np.uint8]
 _HERE = Path(__file__).parent
 _LANES = 8  # channels that vfi_conv computes together
 _REACH = 4  # samples on either side that vfi_double looks at
+_LEAST_SHARE = 1e-4  # of a frame in a blend, whose logit is asked for
 _MORE = 3  # rows and columns of what is doubled, for borders that are repeated
 
 
@@ -240,7 +241,8 @@ def blend(made: Tensor, apart: Tensor, shares: Tensor, M: float, pitch: tuple[in
     if placed.stride(3) != 1 or placed.stride(1) != placed.shape[2] * placed.stride(2):
         placed = placed.contiguous()
     change = torch.empty((1, 1, -(-height // pitch[0]), -(-width // pitch[1])))
-    numbers = (ctypes.c_float(M), ctypes.c_float(math.log(M / (1 - M))))
+    within = min(max(M, _LEAST_SHARE), 1 - _LEAST_SHARE)
+    numbers = (ctypes.c_float(M), ctypes.c_float(math.log(within / (1 - within))))
     by = (ctypes.c_int * 2)(*pitch)
     _call("vfi_blend", made, apart, height, width, *numbers, placed, placed.stride(2), by, change)
     return change

@@ -11,7 +11,7 @@ from operator import lt
 
 from interp_cli.errors import InputError, UsageError
 from interp_cli.timeline.cadence import fraction_gcd, recognise_grid
-from interp_cli.timeline.text import decimal, writable
+from interp_cli.timeline.text import decimal, simple, writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Timeline:
         if of_ten >= 9 or (of_ten >= 5 and all(gap % step == 0 for gap in gaps)):
             return writable(Fraction(1, step * self.time_base))
         mean = Fraction(len(self), self.duration)
-        return mean.limit_denominator(1001) or writable(mean)
+        return simple(mean) or writable(mean)
 
     @property
     def _first_step(self) -> int:
@@ -92,13 +92,20 @@ class Timeline:
 
         The grid starts at the first pts exactly, and every pts lies within one tick of it; a grid may have lost frames
         here and there, and is then exact but not constant. `rate_hint` (frames/s, the header's claim) is tried first.
-        The last frame's end moves to the grid only if it is within two ticks of it.
+        A rate whose multiples no file can be given is taken for the nearest simple one, if that moves the last frame by
+        a hundredth of a frame at most: else hardly any frame of a result would fall on one of the source's. The last
+        frame's end moves to the grid only if it is within two ticks of it.
         """
         found = recognise_grid(self.pts, time_base=self.time_base, hint=rate_hint)
-        if found is None or (self.is_cfr and found.rate == self.rate):
+        if found is None:
             return self
-        base = fraction_gcd(self.time_base, Fraction(1, found.rate))
-        scale, step = int(Fraction(self.time_base, base)), int(Fraction(1, found.rate * base))
+        rate = simple(found.rate)
+        if abs(Fraction(rate, found.rate) - 1) * found.places[-1] > Fraction(1, 100):
+            rate = found.rate
+        if self.is_cfr and rate == Fraction(1, self._first_step * self.time_base):
+            return self
+        base = fraction_gcd(self.time_base, Fraction(1, rate))
+        scale, step = int(Fraction(self.time_base, base)), int(Fraction(1, rate * base))
         first, end = self.pts[0] * scale, self.end_pts * scale
         pts = tuple(first + step * place for place in found.places)
         if abs(end - pts[-1] - step) <= min(2 * found.tick * scale, step >> 1):

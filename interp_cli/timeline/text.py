@@ -18,7 +18,8 @@ _NAMED_RATES = {
     "ntsc-film": Fraction(24000, 1001),
 }  # as in ffmpeg-utils, "Video rate"
 _FASTEST, _SLOWEST = Fraction(1000), Fraction(1, 100)  # frames/s
-_LARGEST = 1001 * 1000  # numerator and denominator that ffmpeg's -framerate and MP4's time scale surely hold
+_SIMPLE = 1001  # the largest denominator of rates of which every multiple up to the fastest can be written
+_LARGEST = _SIMPLE * 1000  # numerator and denominator that ffmpeg's -framerate and MP4's time scale surely hold
 _NUMBER = r"(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})"
 _RATIO = re.compile(rf"({_NUMBER})(?:[/:]({_NUMBER}))?")
 _FACTOR = re.compile(rf"({_NUMBER})(?:[/:]({_NUMBER}))?\s*[xX×]")
@@ -39,7 +40,12 @@ def writable(rate: Fraction) -> Fraction:
     """`rate` (frames/s), or the nearest to it that can be written to a file if its numbers are too large for that."""
     if max(rate.numerator, rate.denominator) <= _LARGEST:
         return rate
-    return rate.limit_denominator(1001) or Fraction(1, min(_LARGEST, rate.denominator // rate.numerator))
+    return simple(rate) or Fraction(1, min(_LARGEST, rate.denominator // rate.numerator))
+
+
+def simple(rate: Fraction) -> Fraction:
+    """The nearest to `rate` (frames/s) whose multiples up to the fastest can be written; 0 for some of the slowest."""
+    return rate.limit_denominator(_SIMPLE)
 
 
 def parse_rate(text: str, source: Fraction) -> Rate:
@@ -66,8 +72,7 @@ def parse_rate(text: str, source: Fraction) -> Rate:
     if factor:
         value = writable(value)
     elif max(value.numerator, value.denominator) > _LARGEST:
-        simple = value.limit_denominator(1001)
-        raise UsageError(f"{text!r} has more digits than a video file can hold for its rate: give {simple}")
+        raise UsageError(f"{text!r} has more digits than a video file can hold for its rate: give {simple(value)}")
     exactly = factor or match[2] or Fraction(value, source).denominator == 1  # 59.94 of a source that says 2997/100
     ntsc = None if exactly else _ntsc_rate(match[1])
     return Rate(value=value) if ntsc is None else Rate(value=ntsc, snapped_from=text)
