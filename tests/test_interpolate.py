@@ -357,6 +357,8 @@ def test_pieces_of_work_wait_for_those_they_need_and_none_is_begun_after_a_failu
 
     first = tasks.begin(slow)
     second = tasks.begin(lambda: done.append("second"), [first])
+    time.sleep(0.05)
+    assert done == []
     go.set()
     second.result(20)
     assert done == ["slow", "second"]

@@ -21,7 +21,7 @@ from interp_cli.kernels import build
 from interp_cli.media.formats import working_format
 from interp_cli.media.types import Color
 from interp_cli.model.align import STILL, Alignment
-from interp_cli.model.blend import CLOSER, PITCH, SEEN, SHARES, Blend, mask_and_residual, seen
+from interp_cli.model.blend import CLOSER, LEAST_SHARE, PITCH, SEEN, SHARES, Blend, mask_and_residual, seen
 from interp_cli.model.propagate import FAR, NEAR, around, likeliest, propagated
 from interp_cli.model.seam import Synthesis
 from interp_cli.model.warp import warp
@@ -225,7 +225,7 @@ def test_what_the_blend_sees_and_what_becomes_of_its_shares_is_that_of_tensors(s
         shares = torch.randn(1, 4 * SHARES, *places, generator=g) * (torch.rand(*places, generator=g) < share) * 2
         mask, R = mask_and_residual(shares, warped, torch.full((1, 1, 1, 1), M))
         out = made.clone()
-        change = kernels.blend(out, apart, shares, M, pitch)
+        change = kernels.blend(out, apart, shares, M, pitch, least_share=LEAST_SHARE)
         torch.testing.assert_close(change, regrid(mask - M, FULL, pitch), atol=5e-5, rtol=0)
         torch.testing.assert_close(out, made + (mask - M) * apart + R * peak, atol=0.05, rtol=0)
 
@@ -239,7 +239,7 @@ def test_a_blend_hardly_any_time_from_a_frame_is_that_of_tensors(t: float) -> No
     made = warped[:, 1:] + M * apart
     mask, R = mask_and_residual(shares, warped, torch.full((1, 1, 1, 1), M))
     out = 255 * made
-    kernels.blend(out, 255 * apart, shares, M, FULL)
+    kernels.blend(out, 255 * apart, shares, M, FULL, least_share=LEAST_SHARE)
     torch.testing.assert_close(out, 255 * (made + (mask - M) * apart + R), atol=0.05, rtol=0)
 
 

@@ -18,7 +18,7 @@ from interp_cli.engine.composing import Apart
 from interp_cli.engine.planes import FULL, HALF, Frames, regrid
 from interp_cli.engine.source import Neighbour, Pair, Source
 from interp_cli.media.types import Family
-from interp_cli.model.blend import CLOSER, SEEN, mask_and_residual, seen
+from interp_cli.model.blend import CLOSER, LEAST_SHARE, SEEN, mask_and_residual, seen
 from interp_cli.model.flow import resize
 from interp_cli.model.seam import MOTION_PITCH, Network, Synthesis
 from interp_cli.model.warp import warp
@@ -42,7 +42,7 @@ def blended(
         x = kernels.blend_seen(first, differs, far, float(M), float(t), peak=peak, closer=CLOSER, channels=SEEN)
         new = first.clone() if several else first
         pitch = FULL if several or max(made.chroma_pitch) > max(HALF) else made.chroma_pitch
-        change = kernels.blend(new, differs, network.blend(x), float(M), pitch)
+        change = kernels.blend(new, differs, network.blend(x), float(M), pitch, least_share=LEAST_SHARE)
         R = new - first - change * differs if made.format.family is Family.RGB else None
     else:
         M = regrid(M, (scale, scale), FULL)[..., :height, :width] if M.shape[-1] > 1 else M

@@ -187,7 +187,7 @@ class Maker:
     def _ask(
         self, name: str, wanted: Mapping[tuple[Source, Source | None], Item], work: Callable[[list[Item]], None]
     ) -> None:
-        """Let the workers do what of it was not asked for yet. `wanted` is by what it says of: see `Step`."""
+        """Let the workers do `work`, called `name`, for what was not asked for yet: see `Source.steps`."""
         new = [key for key in wanted if (name, key[1]) not in key[0].steps]
         for keys in self._dealt(new):
             items = [wanted[key] for key in keys]

@@ -26,7 +26,6 @@ Bytes = NDArray[np.uint8]
 _HERE = Path(__file__).parent
 _LANES = 8  # channels that vfi_conv computes together
 _REACH = 4  # samples on either side that vfi_double looks at
-_LEAST_SHARE = 1e-4  # of a frame in a blend, whose logit is asked for
 _MORE = 3  # rows and columns of what is doubled, for borders that are repeated
 
 
@@ -77,7 +76,8 @@ def align(
 
     `how` is steps, sweeps, window and medians, `constants` the weight of smoothness, the squared noise, the weight of
     gradients, the difference that halves a pixel's say (both 0 if there are none), the most that a step moves, what
-    counts as still (px), and the difference that halves trust (0: no bilateral filter). See model/align.py.
+    counts as still (px), and the difference that halves trust (0: no bilateral filter). See model/align.py. With
+    `in_place` the flows are overwritten where that saves a copy.
     """
     out, y0, y1 = _own(flow, in_place=in_place), y0.contiguous(), y1.contiguous()
     settings = _Alignment(*how, *constants)
@@ -98,7 +98,7 @@ def propagate(
     nearest: float,
     in_place: bool = False,
 ) -> Tensor:
-    """The flows (N, 4, H, W; px) with those of other pixels tried as well: see model/propagate.py."""
+    """The flows (N, 4, H, W; px) with those of other pixels tried as well: see model/propagate.py, and `align`."""
     out, y0, y1 = _own(flow, in_place=in_place), y0.contiguous(), y1.contiguous()
     for n in range(out.shape[0]):
         limits = ctypes.c_float(share), ctypes.c_float(nearest)
@@ -230,7 +230,9 @@ def blend_seen(
     return out.permute(0, 3, 1, 2)
 
 
-def blend(made: Tensor, apart: Tensor, shares: Tensor, M: float, pitch: tuple[int, int]) -> Tensor:
+def blend(
+    made: Tensor, apart: Tensor, shares: Tensor, M: float, pitch: tuple[int, int], *, least_share: float
+) -> Tensor:
     """Gives `made` (1, 1, H, W), in place, the mask and the residual that `shares` ask for.
 
     What is added to the mask M comes back, as means over `pitch` (rows, columns; 1 or 2) px. `shares` are
@@ -241,7 +243,7 @@ def blend(made: Tensor, apart: Tensor, shares: Tensor, M: float, pitch: tuple[in
     if placed.stride(3) != 1 or placed.stride(1) != placed.shape[2] * placed.stride(2):
         placed = placed.contiguous()
     change = torch.empty((1, 1, -(-height // pitch[0]), -(-width // pitch[1])))
-    within = min(max(M, _LEAST_SHARE), 1 - _LEAST_SHARE)
+    within = min(max(M, least_share), 1 - least_share)
     numbers = (ctypes.c_float(M), ctypes.c_float(math.log(within / (1 - within))))
     by = (ctypes.c_int * 2)(*pitch)
     _call("vfi_blend", made, apart, height, width, *numbers, placed, placed.stride(2), by, change)

@@ -61,7 +61,6 @@ class Alignment(nn.Module):
         self.noise = nn.Parameter(torch.tensor(-4.6))
         self.edges = nn.Parameter(torch.tensor(0.7)) if edges else None  # logarithm of the weight of gradients
         self.doubt = nn.Parameter(torch.tensor(-2.7)) if doubts else None  # of the difference that halves a pixel's say
-        self._known: tuple[list[tuple[int, int]], tuple[float, ...], object] = ([], (), None)
 
     def forward(
         self,
@@ -93,15 +92,14 @@ class Alignment(nn.Module):
         return self._smoothed(late, flow, seen[2] if self.bilateral and guide is None else None)
 
     def _constants(self) -> tuple[float, ...]:
-        """As `kernels.align` wants them; asking a tensor for its value takes long, and they hardly ever change."""
+        """As `kernels.align` wants them."""
         logarithms = (self.smoothness, self.noise, self.edges, self.doubt)
-        now = [(id(x), 0 if x is None or x.is_inference() else x._version) for x in logarithms]
-        if now != self._known[0]:
-            edges, doubt = (0.0 if x is None else math.exp(x) for x in (self.edges, self.doubt))
-            trust = TRUST if self.bilateral else 0.0
-            constants = math.exp(self.smoothness), math.exp(2 * self.noise), edges, doubt, MOST, STILL, trust
-            self._known = now, constants, logarithms  # which keep their identities
-        return self._known[1]
+        values = iter(
+            torch.stack([x for x in logarithms if x is not None]).tolist()
+        )  # one question takes less than four
+        smoothness, noise, edges, doubt = (-math.inf if x is None else next(values) for x in logarithms)
+        trust = TRUST if self.bilateral else 0.0
+        return math.exp(smoothness), math.exp(2 * noise), math.exp(edges), math.exp(doubt), MOST, STILL, trust
 
     def _step(
         self,

@@ -15,6 +15,7 @@ PITCH = 4  # px between the places that the network speaks of
 BANDS = 2  # of detail that R can add or take away, in each of the two frames
 SHARES = 1 + 2 * BANDS  # of M's logit, of A's bands and of B's, fine to coarse
 SEEN = 2 * PITCH**2 + 2 * (PITCH // 2) ** 2 + 1  # channels: both frames px by px, `beyond` sample by sample, t
+LEAST_SHARE = 1e-4  # of a frame, whose logit is asked for
 LEAST = 3 / 255  # of full scale: where the frames differ by less, all over a place, there is nothing to choose
 CLOSER = 8.0  # differences are made so much larger that half precision tells small ones apart
 _APART = range(PITCH**2, 2 * PITCH**2)  # the channels of what is seen that say how far the frames differ
@@ -97,7 +98,7 @@ def mask_and_residual(shares: Tensor, warped: Tensor, M: Tensor) -> tuple[Tensor
     height, width = warped.shape[-2:]
     full = F.interpolate(F.pixel_shuffle(shares.float(), 2), scale_factor=2, mode="bilinear", align_corners=False)
     full = full[..., :height, :width]
-    M = torch.sigmoid(torch.logit(M.float(), eps=1e-4) + full[:, :1])
+    M = torch.sigmoid(torch.logit(M.float(), eps=LEAST_SHARE) + full[:, :1])
     fine = blurred(warped, 1)
     bands = torch.cat((warped - fine, fine - blurred(fine, 2)), 1)  # fine of A, of B; coarse of A, of B
     return M, (bands * full[:, [1, 1 + BANDS, 2, 2 + BANDS]]).sum(1, keepdim=True)

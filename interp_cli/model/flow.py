@@ -187,19 +187,12 @@ class Estimate:
         return cls(out[:, :4], out[:, 4:5], out[:, 5 : 5 + GUIDES], out[:, 5 + GUIDES :])
 
     @classmethod
-    def at_rest(cls, t: Tensor, like: Tensor) -> "Estimate":
-        """No motion at times t (N,), on the grid of `like` (N, any, H, W); the nearer frame counts for more."""
-        count, _, height, width = like.shape
-        none = like.new_zeros((count, 0, height, width), dtype=torch.float32)
-        logit = time_plane(torch.logit(1 - t.float()), none)
-        return cls(like.new_zeros((count, 4, height, width), dtype=torch.float32), logit, none, none)
+    def alone(cls, flow: Tensor) -> "Estimate":
+        """Nothing but a flow (N, 4, H, W), as alignment without decoders has it: all else has no channels."""
+        return cls.correction(flow)
 
     def enlarged(self, factor: int) -> "Estimate":
         """The same estimate on a grid `factor` times finer; flows grow with the grid."""
-        if not (self.guide.shape[1] or self.hidden.shape[1]) and self.logit.stride(-1) == 0:  # as it was `at_rest`
-            flow = resize(self.flow * factor, factor)
-            none = flow.new_empty((flow.shape[0], 0, *flow.shape[-2:]))
-            return Estimate(flow, self.logit[..., :1, :1].expand_as(flow[:, :1]), none, none)
         return Estimate.correction(
             resize(torch.cat((self.flow * factor, self.logit, self.guide, self.hidden), 1), factor)
         )

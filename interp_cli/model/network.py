@@ -162,14 +162,14 @@ class IFNet(nn.Module):
 
     def _estimate(self, level: int, f0: Features, f1: Features, t: Tensor, coarse: Estimate | None) -> Estimate:
         if self.coarsest is None:
-            return Estimate.at_rest(t, f0[level]) if coarse is None else coarse.enlarged(2)
+            return coarse.enlarged(2) if coarse else Estimate.alone(torch.zeros_like(f0[level]).repeat(1, 4, 1, 1))
         levels = len(self.alignments) - 1
         seen = (f0[levels + level], f1[levels + level], t)
         e: Estimate = self.coarsest(*seen) if coarse is None else self.finer[levels - 1 - level](*seen, coarse)
         return e
 
     def _aligned(self, level: int, f0: Features, f1: Features, t: Tensor, e: Estimate) -> Estimate:
-        """`e` with its flow aligned; it is not to be used any more."""
+        """`e` with its flow aligned; `e` itself is not to be used any more."""
         y0, y1, flow = f0[level], f1[level], e.flow.float()
         guide = None if self.coarsest is None else e.guide.float()
         tried = level in self.sizes.propagate
@@ -194,13 +194,12 @@ class IFNet(nn.Module):
         """Flows, mask and residual of N pairs at times t (N,) in (0, 1); `halfway` saves the levels up to 1/4."""
         if halfway is None:
             return self.finish(f0, f1, t, self.estimates(f0, f1, t)[-1])
-        return self.finish(f0, f1, t, replace(Estimate.at_rest(t, f0[1]), flow=retimed(halfway, t)))
+        return self.finish(f0, f1, t, Estimate.alone(retimed(halfway, t)))
 
     def finish(self, f0: Features, f1: Features, t: Tensor, quarter: Estimate) -> Synthesis:
         """The full-size result from the estimate at 1/4 (N, ..., H/4, W/4)."""
         half = self._aligned(0, f0, f1, t, quarter.enlarged(2))
-        owned = self.refinement is None and not torch.is_grad_enabled()
-        flow, R = half.flow.mul_(2) if owned else half.flow * 2, None
+        flow, R = half.flow * 2, None
         if self.refinement is not None:
             logit, R = self.refinement(f0[-1], f1[-1], t, half.flow, half.logit)
             M, R = torch.sigmoid(logit.float()), R.float()

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from interp_cli.model.blend import LEAST_SHARE
 from interp_cli.model.flow import FLOW_UNIT, Decoder, conv, resize
 from interp_cli.model.seam import Synthesis
 from interp_cli.model.warp import warp
@@ -28,5 +29,5 @@ class Teacher(nn.Module):
         F_t0, F_t1, M = student.F_t0.detach(), student.F_t1.detach(), student.M.detach()
         full = torch.cat((warp(I0, F_t0), warp(I1, F_t1), I_t, F_t0 * FLOW_UNIT, F_t1 * FLOW_UNIT, M), 1)
         out = resize(self.decoder(self.enter(F.avg_pool2d(full, 2))), 4).float()
-        logit = torch.logit(M, eps=1e-4) + out[:, 4:]
+        logit = torch.logit(M, eps=LEAST_SHARE) + out[:, 4:]
         return replace(student, F_t0=F_t0 + 4 * out[:, :2], F_t1=F_t1 + 4 * out[:, 2:4], M=torch.sigmoid(logit), R=None)
