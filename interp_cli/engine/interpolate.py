@@ -9,9 +9,10 @@ import torch
 
 from interp_cli.engine.levels import check_mode, choose_mode, level, nearest
 from interp_cli.engine.look import Look, Sight
-from interp_cli.engine.making import Begun, Maker
+from interp_cli.engine.making import Maker
+from interp_cli.engine.schedule import Begun, Schedule
 from interp_cli.engine.source import Pair
-from interp_cli.engine.way import network_dtype
+from interp_cli.engine.way import Way, network_dtype
 from interp_cli.engine.window import Window
 from interp_cli.errors import InputError, UsageError
 from interp_cli.media.types import Color, Planes
@@ -27,10 +28,10 @@ class Interpolator:
 
     `cuts` are the source frames after which the picture cuts, and `scores` those that were looked for, with their
     score; `repeated` are those that show the drawing of the frame before. `copied` and `made` count output frames.
-    `workers` threads make frames side by side (see `Maker`). Where memory runs out, the same frames are made with less
-    of it, and `on_less_memory` is told in a sentence, once for each way out: smaller batches, tiles, a smaller scale,
-    the CPU. `network` is then moved. `hold_still=False` makes every pixel of every frame that stands between two source
-    frames, for measurements.
+    `workers` threads make frames side by side (see `Schedule`). Where memory runs out, the same frames are made with
+    less of it, and `on_less_memory` is told in a sentence, once for each way out: smaller batches, tiles, a smaller
+    scale, the CPU. `network` is then moved. `hold_still=False` makes every pixel of every frame that stands between two
+    source frames, for measurements.
     """
 
     def __init__(
@@ -54,18 +55,9 @@ class Interpolator:
         self.scores: dict[int, float] = {}
         self.repeated: set[int] = set()
         self.copied = self.made = 0
-        self._maker = Maker(
-            network,
-            device=device,
-            dtype=dtype,
-            tta=options.tta,
-            scale=options.scale,
-            batch=options.batch,
-            halves=self.mode is Mode.BISECT,
-            still=hold_still,
-            workers=workers,
-            on_less_memory=on_less_memory,
-        )
+        way = Way(device=torch.device(device), dtype=dtype, scale=options.scale, workers=workers, batch=options.batch)
+        maker = Maker(network=network, way=way, tta=options.tta, still=hold_still)
+        self._schedule = Schedule(maker, halves=self.mode is Mode.BISECT, on_less_memory=on_less_memory)
 
     def run(
         self,
@@ -101,22 +93,22 @@ class Interpolator:
         try:
             for batch in batches:
                 jobs = [item for item in batch if isinstance(item, Pair)]
-                waiting.append((batch, self._maker.begin(jobs, color) if jobs else None))
+                waiting.append((batch, self._schedule.begin(jobs, color) if jobs else None))
                 while self._enough(waiting):
                     yield from self._finished(*waiting.popleft())
             for batch, begun in waiting:
                 yield from self._finished(batch, begun)
         finally:
-            self._maker.drop()
+            self._schedule.drop()
 
     def _enough(self, waiting: Collection[tuple[list[Planes | Pair], Begun | None]]) -> bool:
         """Whether the first batch that waits is to be finished before another one is decided on."""
         begun = [work is not None for _, work in waiting]
-        workers = self._maker.way.workers
+        workers = self._schedule.way.workers
         return bool(begun) and (not begun[0] or sum(begun) > workers or len(begun) > 2 * workers + 1)
 
     def _finished(self, batch: list[Planes | Pair], begun: Begun | None) -> Iterator[Planes]:
-        made = iter(() if begun is None else self._maker.finish(begun))
+        made = iter(() if begun is None else self._schedule.finish(begun))
         for item in batch:
             yield next(made) if isinstance(item, Pair) else item
 
@@ -131,7 +123,7 @@ class Interpolator:
                 waiting, jobs = [], 0
             waiting.append(item)
             jobs += isinstance(item, Pair)
-            batch = self._maker.way.batch or 1
+            batch = self._schedule.way.batch or 1
             # A copy after work ends its pair, so flushing there is safe for bisection too; it keeps a long still
             # passage from being held in memory until the next frame has to be made.
             idle = not isinstance(item, Pair) and len(waiting) > 2 * batch
@@ -158,7 +150,7 @@ class Interpolator:
         if self.mode is Mode.BISECT:
             level(target.t)
             t = nearest(t)
-        self._maker.batch_for(left.planes)
+        self._schedule.batch_for(left.planes)
         self.made += 1
         sides = window.beside(drawing) if self._bends else (None, None)
         return Pair(left, right, t, (target.pts,), window.overlay(drawing), *sides)
@@ -176,7 +168,7 @@ class Interpolator:
 
     def _is_full(self, waiting: list[Planes | Pair], jobs: int, item: Planes | Pair) -> bool:
         """Whether to bisect what waits before `item` joins: all times of a pair stay together."""
-        if self.mode is Mode.DIRECT or jobs < (self._maker.way.batch or 1):
+        if self.mode is Mode.DIRECT or jobs < (self._schedule.way.batch or 1):
             return False
         last = next(w for w in reversed(waiting) if isinstance(w, Pair))
         return not (isinstance(item, Pair) and item.left is last.left)
