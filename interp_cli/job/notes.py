@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from fractions import Fraction
 
 from interp_cli.job.prepare import Prepared
 from interp_cli.job.sequence import existing_frames, frame_path
@@ -11,7 +12,10 @@ from interp_cli.media.light import CLIPPED
 from interp_cli.media.pictures import missing_numbers
 from interp_cli.media.streams import chapters_lost
 from interp_cli.options import Deinterlace, Rhythm
-from interp_cli.timeline import decimal
+from interp_cli.timeline import decimal, make_plan
+
+_NTSC = Fraction(1000, 1001)  # by which rates that sound alike differ
+_FAR_MORE = 4  # times as many
 
 
 def notes_of(work: Prepared) -> list[str]:
@@ -23,6 +27,7 @@ def notes_of(work: Prepared) -> list[str]:
     if work.job.slow == 1 and work.rate.value <= source:
         fewer = "no more" if work.rate.value == source else "fewer"
         said.append(f"{decimal(work.rate.value)} frames per second is {fewer} than the source's {decimal(source)}")
+    said += _of_kept(work)
     if work.job.vfr is Rhythm.KEEP:
         kept = f"the source's own rhythm is kept, with {work.plan.factor} frames for each of its"
         said.append(kept if work.plan.factor else "the source's rate is constant, so --vfr keep changes nothing")
@@ -42,6 +47,20 @@ def notes_of(work: Prepared) -> list[str]:
         need, have = size_text(work.disk_bytes), size_text(free)
         said.append(f"the work may need about {need} of disk space (an estimate), and {have} are free")
     return said
+
+
+def _of_kept(work: Prepared) -> list[str]:
+    """Another rate close by, if far more of the source's frames would stand as they are."""
+    if work.job.slow != 1 or work.job.vfr is Rhythm.KEEP or not work.part.is_cfr:
+        return []
+    for near in (work.rate.value * _NTSC, work.rate.value / _NTSC):
+        kept = make_plan(work.part, near).copied
+        if kept > _FAR_MORE * work.plan.copied:
+            asked, few = decimal(work.rate.value), work.plan.copied
+            some = f"{few} of the source's {len(work.part)} frames stay as they are"
+            fps = str(near) if near.denominator == 1 else f"{near} ({decimal(near)})"
+            return [f"at {asked} frames per second {some}; --fps {fps} would keep {kept}"]
+    return []
 
 
 def _of_pictures(work: Prepared) -> list[str]:

@@ -274,3 +274,22 @@ def test_a_clock_that_jumps_back_is_refused_with_one_sentence(
         prepare(Job(input=str(joined), output=str(tmp_path / "out.mkv"), rate="2x", ffmpeg=ffmpeg.path))
     assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
     proved("Times", "a clock that jumps back, ts", "exit code", "refused with code 3 and one sentence", ffmpeg=ffmpeg)
+
+
+@pytest.mark.parametrize(
+    ("source", "asked", "told"),
+    [
+        ("24000/1001", "60", "60000/1001 (59.94)"),
+        ("24", "59.94", "60"),
+        ("24000/1001", "60000/1001", None),
+        ("25", "60", None),
+        ("24000/1001", "2x", None),
+    ],
+)
+def test_a_rate_that_misses_nearly_every_source_frame_is_told_of_the_one_beside_it(
+    source: str, asked: str, told: str | None, make_clip: MakeClip, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    clip = make_clip("clip.mp4", "-f", "lavfi", "-i", f"testsrc2=s=160x90:r={source}:d=2", *PLAIN)
+    said = notes_of(prepare(Job(input=str(clip), output=str(tmp_path / "o.mp4"), rate=asked, ffmpeg=ffmpeg.path)))
+    beside = [note for note in said if "stay as they are" in note]
+    assert [note.partition("--fps ")[2].partition(" would")[0] for note in beside] == ([told] if told else [])
