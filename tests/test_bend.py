@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from interp_cli import weights
-from interp_cli.engine.bend import ALONE, PITCH, acceleration, bent
+from interp_cli.engine.bend import ALONE, PITCH, TILT, acceleration, bent
 from interp_cli.engine.interpolate import Interpolator
 from interp_cli.engine.lasting import lasting_motion
 from interp_cli.engine.source import Motion, Neighbour, Pair, Source
@@ -34,7 +34,7 @@ def field(x: float, y: float) -> Tensor:
 
 
 def test_a_constant_acceleration_is_found_from_both_sides_to_a_hundredth() -> None:
-    found = acceleration(field(4, -2), [(field(1, -1), -1.0), (field(7, -3), 1.0)])
+    found = acceleration(field(4, -2), [(field(1, -1), -1.0), (field(7, -3), 1.0)], 0.3)
     assert found is not None
     assert found.shape == (1, 2, SIZE[1] // PITCH, SIZE[0] // PITCH)
     assert torch.allclose(found[0, :, 8, 12], torch.tensor([3.0, -1.0]), atol=0.01)
@@ -43,16 +43,32 @@ def test_a_constant_acceleration_is_found_from_both_sides_to_a_hundredth() -> No
 def test_a_pair_that_takes_twice_as_long_is_compared_by_its_speed() -> None:
     # At acceleration 2 per unit of time**2 from speed 4 at the middle of [0, 1]: the pair [1, 3] has its middle 1.5
     # later and speed 7, so covers 14; the pair before [-1, 0] speed 2.
-    found = acceleration(field(4, 0), [(field(2, 0), -1.0), (field(14, 0), 2.0)])
+    found = acceleration(field(4, 0), [(field(2, 0), -1.0), (field(14, 0), 2.0)], 0.6)
     assert found is not None
     assert found[0, 0, 8, 12].item() == pytest.approx(2, abs=0.01)
 
 
 def test_one_side_is_half_believed_and_no_side_says_nothing() -> None:
-    found = acceleration(field(4, 0), [(field(6, 0), 1.0)])
+    found = acceleration(field(4, 0), [(field(6, 0), 1.0)], 0.2)
     assert found is not None
     assert found[0, 0, 8, 12].item() == pytest.approx(2 * ALONE)
-    assert acceleration(field(4, 0), []) is None
+    assert acceleration(field(4, 0), [], 0.5) is None
+
+
+@pytest.mark.parametrize("t", [0.125, 0.5, 0.75])
+def test_on_a_cubic_the_nearer_change_counts_for_more(t: float) -> None:
+    """Places 0, 0, 6, 20 px at times -1, 0, 1, 2: the cubic through them against the straight way from 0 to 6."""
+    times = np.array([-1.0, 0.0, 1.0, 2.0])
+    places = np.array([0.0, 0.0, 6.0, 20.0])
+    cubic, steady = (np.polyval(np.polyfit(times, places, 3), at) for at in (t, 0.5))
+    found = acceleration(field(6, 0), [(field(0, 0), -1.0), (field(14, 0), 1.0)], t)
+    middle = acceleration(field(6, 0), [(field(0, 0), -1.0), (field(14, 0), 1.0)], 0.5)
+    assert found is not None and middle is not None
+    x = found[0, 0, 8, 12].item()
+    m = middle[0, 0, 8, 12].item()
+    assert m == pytest.approx((3 - steady) * 8, rel=0.03)
+    exact = (6 * t - cubic) * 2 / (t * (1 - t))
+    assert x - m == pytest.approx((exact - (3 - steady) * 8) * 3 * TILT, rel=0.03, abs=1e-6)
 
 
 @pytest.mark.parametrize("span", [1.0, 2.0])
@@ -97,7 +113,7 @@ def test_stripes_that_lie_about_their_motion_are_set_right_by_the_pair_beside() 
 
 
 def test_a_jolt_that_is_taken_back_bends_nothing() -> None:
-    found = acceleration(field(4, 0), [(field(1, 0), -1.0), (field(1, 0), 1.0)])
+    found = acceleration(field(4, 0), [(field(1, 0), -1.0), (field(1, 0), 1.0)], 0.25)
     assert found is not None
     assert float(found.abs().max()) < 0.01
 
@@ -109,7 +125,7 @@ def test_velocities_are_compared_where_the_same_thing_is_seen() -> None:
     x = (torch.arange(SIZE[0] // PITCH).view(1, 1, 1, -1) + 0.5) * PITCH
     across = x.expand(1, 1, SIZE[1] // PITCH, -1)
     before, own, after = (torch.cat((across / k, across * 0), 1) for k in (11, 12, 13))
-    found = acceleration(own, [(before, -1.0), (after, 1.0)])
+    found = acceleration(own, [(before, -1.0), (after, 1.0)], 0.5)
     assert found is not None
     assert float(found[..., 3:-6].abs().max()) < 0.1
     there = [(before - own).abs(), (after - own).abs()]

@@ -4,7 +4,8 @@ Two frames show a straight way at one speed. A camera held by hand, a ball, a sw
 lie beside the straight way by an eighth of their acceleration, which is the change of velocity from one pair to the
 next (Xu et al., "Quadratic video interpolation", NeurIPS 2019). Velocities are compared where the same thing is seen:
 the pair before at the place it came from, the pair after at the place it goes to. Where the changes on either side
-disagree, neither is believed.
+disagree, neither is believed; where they nearly agree, the one that is nearer in time counts for more, as on a cubic
+through the four places.
 """
 
 from __future__ import annotations
@@ -25,35 +26,38 @@ from interp_cli.model.warp import warp
 
 ALONE = 0.5  # share of a change of velocity that is seen on one side only
 _DISAGREEMENT = 16.0  # squared disagreement of the two sides counts for one part in so many
+TILT = 2 / 3  # how much more the nearer change counts at either end; 1/3 on an exact cubic (docs/log.md)
 _NOISE = 0.01  # px**2: smaller accelerations are not believed
 
 
 def along_their_ways(s: Synthesis, pairs: Sequence[Pair], t: Tensor) -> Synthesis:
     """`s` of `pairs` at times t (N,), along curved ways where the motion of the pairs beside them is known."""
-    changes = [_change(pair) for pair in pairs]
+    changes = [_change(pair, float(at)) for pair, at in zip(pairs, t, strict=True)]
     known = next((change for change in changes if change is not None), None)
     if known is None:
         return s
     return bent(s, torch.cat([torch.zeros_like(known) if change is None else change for change in changes]), t)
 
 
-def acceleration(own: Tensor, sides: Sequence[tuple[Tensor, float]]) -> Tensor | None:
+def acceleration(own: Tensor, sides: Sequence[tuple[Tensor, float]], t: float) -> Tensor | None:
     """Change of velocity over a pair's time, (N, 2, h, w) in px, `PITCH` apart; None where no neighbour is known.
 
-    `own` is the velocity in the middle of the pair, that of `sides` in the middle of the pairs beside it, each over its
-    own pair and like the result. With each side comes the time that it takes, in that of the pair itself, negative for
-    the pair before.
+    It is the steady one that bends the way as far at time t. `own` is the velocity in the middle of the pair, that of
+    `sides` in the middle of the pairs beside it, each over its own pair and like the result. With each side comes the
+    time that it takes, in that of the pair itself, negative for the pair before, which is named first.
     """
-    changes = []
+    changes, distance = [], 0.0
     for velocity, span in sides:
         apart = math.copysign((1 + abs(span)) / 2, span)  # from the middle of the pair to that of the other
         there = warp(velocity / abs(span), own * (apart / PITCH))
         changes.append(around(there - own, 1) / (9 * apart))
+        distance += abs(apart) / 2  # in time, from one change to the other
     if len(changes) < 2:
         return changes[0] * ALONE if changes else None
-    mean, disagreement = (changes[0] + changes[1]) / 2, _square(changes[0] - changes[1])
+    mean, apart = (changes[0] + changes[1]) / 2, changes[1] - changes[0]
     sure = _square(mean)
-    return mean * (sure / (sure + disagreement / _DISAGREEMENT + _NOISE))
+    belief = sure / (sure + _square(apart) / _DISAGREEMENT + _NOISE)
+    return torch.add(mean, apart, alpha=TILT * (t - 0.5) / distance) * belief
 
 
 def bent(s: Synthesis, acceleration: Tensor, t: Tensor) -> Synthesis:
@@ -68,13 +72,13 @@ def bent(s: Synthesis, acceleration: Tensor, t: Tensor) -> Synthesis:
     return replace(s, F_t0=flow[:, :2], F_t1=flow[:, 2:])
 
 
-def _change(pair: Pair) -> Tensor | None:
+def _change(pair: Pair, t: float) -> Tensor | None:
     own = pair.left.motion_to(pair.right)
     if own is None:
         return None
     sides = [(pair.before, -1), (pair.after, 1)]
     known = [(side.left.motion_to(side.right), sign * side.span) for side, sign in sides if side is not None]
-    return acceleration(own.coarse_velocity, [(motion.coarse_velocity, span) for motion, span in known if motion])
+    return acceleration(own.coarse_velocity, [(motion.coarse_velocity, span) for motion, span in known if motion], t)
 
 
 def _square(x: Tensor) -> Tensor:
