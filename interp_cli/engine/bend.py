@@ -54,10 +54,10 @@ def acceleration(own: Tensor, sides: Sequence[tuple[Tensor, float]], t: float) -
         distance += abs(apart) / 2  # in time, from one change to the other
     if len(changes) < 2:
         return changes[0] * ALONE if changes else None
-    mean, apart = (changes[0] + changes[1]) / 2, changes[1] - changes[0]
+    mean, rise = (changes[0] + changes[1]) / 2, changes[1] - changes[0]
     sure = _square(mean)
-    belief = sure / (sure + _square(apart) / _DISAGREEMENT + _NOISE)
-    return torch.add(mean, apart, alpha=TILT * (t - 0.5) / distance) * belief
+    belief = sure / (sure + _square(rise) / _DISAGREEMENT + _NOISE)
+    return torch.add(mean, rise, alpha=TILT * (t - 0.5) / distance) * belief
 
 
 def bent(s: Synthesis, acceleration: Tensor, t: Tensor) -> Synthesis:
