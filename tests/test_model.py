@@ -8,7 +8,7 @@ import torch
 from interp_cli.model.align import GUIDES, Alignment, bilateral
 from interp_cli.model.flow import Estimate, cost_volume, resize
 from interp_cli.model.network import PRESETS, IFNet, compose
-from interp_cli.model.propagate import around, median, propagated
+from interp_cli.model.propagate import around, median, most_of, propagated
 from interp_cli.model.seam import Synthesis
 from interp_cli.model.teacher import Teacher
 from interp_cli.model.warp import warp
@@ -151,10 +151,28 @@ def test_a_flow_that_only_a_neighbour_knows_is_found_where_it_explains_the_frame
     known = torch.where(torch.arange(96) % 8 < 4, truth, 0.0)
     with torch.inference_mode():
         found = propagated(waves(0, 0), waves(4, -3), known, reach=4)
-        still = propagated(waves(0, 0), waves(0, 0), known, reach=1, rest=True)
+        few = torch.where(torch.arange(96) % 12 < 4, truth, 0.0)
+        still = propagated(waves(0, 0), waves(0, 0), few, reach=1, t=torch.tensor([0.5]))
     inner = (..., slice(12, -12), slice(12, -12))
     assert (found == truth)[inner].float().mean() > 0.9  # the rest has no texture to tell by
     assert (still == 0)[inner].float().mean() > 0.9
+
+
+def test_what_most_of_a_frame_does_is_found_though_a_third_does_something_else() -> None:
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 72), torch.linspace(-1, 1, 128), indexing="ij")
+    truth = torch.stack((3 + 0.8 * x - 0.3 * y, -1 + 0.5 * y))[None]
+    v = torch.cat((truth, -truth))
+    v[:, :, :, 40:82] = 9.0  # a thing that passes
+    assert (most_of(v) - torch.cat((truth, -truth))).abs().max() < 0.05
+
+
+def test_a_pixel_that_nobody_around_can_help_does_what_most_of_the_frame_does() -> None:
+    truth = torch.tensor([-1.0, 0.75, 3.0, -2.25]).view(1, 4, 1, 1).expand(1, 4, 64, 96)
+    known = torch.where((torch.arange(96) - 47.5).abs() < 12, 0.5, truth)
+    with torch.inference_mode():
+        found = propagated(waves(0, 0), waves(4, -3), known, reach=1, t=torch.tensor([0.25]))
+    off = (found - truth).abs().amax(1)[..., 12:-12, 40:56]
+    assert (off < 0.1).float().mean() > 0.9
 
 
 def test_without_decoders_alignment_alone_finds_a_movement_of_many_pixels() -> None:

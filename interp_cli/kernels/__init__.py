@@ -93,16 +93,16 @@ def propagate(
     flow: Tensor,
     *,
     reach: int,
-    rest: bool,
+    t: Tensor | None,
     share: float,
     nearest: float,
     in_place: bool = False,
 ) -> Tensor:
     """The flows (N, 4, H, W; px) with those of other pixels tried as well: see model/propagate.py, and `align`."""
     out, y0, y1 = _own(flow, in_place=in_place), y0.contiguous(), y1.contiguous()
-    for n in range(out.shape[0]):
-        limits = ctypes.c_float(share), ctypes.c_float(nearest)
-        _call("vfi_propagate", y0[n], y1[n], *_size(out), out[n], reach, int(rest), *limits)
+    for n, late in enumerate([0.0] * len(out) if t is None else t.tolist()):
+        limits = ctypes.c_float(late), ctypes.c_float(share), ctypes.c_float(nearest)
+        _call("vfi_propagate", y0[n], y1[n], *_size(out), out[n], reach, int(t is not None), *limits)
     return out
 
 

@@ -563,29 +563,93 @@ INLINE void try_flows(In y0, In y1, int h, int w, float *flow, const float *own,
     }
 }
 
-/* The flow (4, h, w) with those of the pixels `reach` px away tried as well, and with `rest` no motion, in place: see
-   try_flows. 0, or 1 without memory. */
-KERNEL int vfi_propagate(In y0, In y1, int h, int w, float *flow, int reach, int rest, float share, float nearest)
+#define SAMPLES 24 /* of the shorter side, at least, that are asked what most of a frame does */
+
+/* What most of a velocity follows, at t = 0 to 1 of both flows, whose rows and planes are `wide` and `plane` apart: of x and of
+   y, what they are in the middle, and by how much they grow over the width and over the height. See model/propagate.py. */
+INLINE void most_of(In flow, size_t wide, size_t plane, int h, int w, float m[2][3])
+{
+    static const float far[] = {HUGE_VALF, 4.0f, 2.0f, 1.0f, 0.5f, 0.25f};
+    int step = most(least(h, w) / SAMPLES, 1);
+    memset(m, 0, 6 * sizeof(float));
+    for (int k = 0; k < 6; k++) {
+        double a[3][5] = {{1e-4}, {0, 1e-4}, {0, 0, 1e-4}};
+        for (int y = step / 2; y < h; y += step)
+            for (int x = step / 2; x < w; x += step) {
+                size_t at = y * wide + x;
+                float p[3] = {1.0f, ((float)x + 0.5f) / (float)w - 0.5f, ((float)y + 0.5f) / (float)h - 0.5f}, off = 0.0f;
+                float v[2] = {flow[2 * plane + at] - flow[at], flow[3 * plane + at] - flow[plane + at]};
+                for (int c = 0; c < 2; c++) {
+                    float e = (v[c] - m[c][0] - m[c][1] * p[1] - m[c][2] * p[2]) / far[k];
+                    off += e * e;
+                }
+                float weight = 1.0f / ((1.0f + off) * (1.0f + off));
+                for (int i = 0; i < 3; i++) {
+                    for (int j = 0; j < 3; j++)
+                        a[i][j] += weight * p[i] * p[j];
+                    for (int c = 0; c < 2; c++)
+                        a[i][3 + c] += weight * p[i] * v[c];
+                }
+            }
+        for (int i = 0; i < 3; i++) /* Gauss and Jordan: the matrix is symmetric and positive */
+            for (int j = 0; j < 3; j++) {
+                double part = a[j][i] / a[i][i];
+                for (int c = 4; j != i && c >= i; c--)
+                    a[j][c] -= part * a[i][c];
+            }
+        for (int c = 0; c < 2; c++)
+            for (int i = 0; i < 3; i++)
+                m[c][i] = (float)(a[i][3 + c] / a[i][i]);
+    }
+}
+
+/* Both flows (4, h, w) at time `late` of what most of the frame follows; 0 if that is nearly none. */
+INLINE int of_most(In flow, size_t wide, size_t plane, int h, int w, float late, float nearest, float *out)
+{
+    float m[2][3], fastest = 0.0f;
+    most_of(flow, wide, plane, h, w, m);
+    for (int c = 0; c < 2; c++)
+        fastest = fmaxf(fastest, fabsf(m[c][0]) + 0.5f * (fabsf(m[c][1]) + fabsf(m[c][2])));
+    if (fastest < nearest)
+        return 0;
+    for (int c = 0; c < 4; c++) {
+        In o = m[c % 2];
+        float part = c < 2 ? -late : 1.0f - late;
+        for (int y = 0; y < h; y++) {
+            float first = part * (o[0] + o[2] * (((float)y + 0.5f) / (float)h - 0.5f) + o[1] * (0.5f / (float)w - 0.5f));
+            Out to = out + c * plane + y * wide;
+            for (int x = 0; x < w; x++)
+                to[x] = first + part * o[1] / (float)w * (float)x;
+        }
+    }
+    return 1;
+}
+
+/* The flow (4, h, w) with those of the pixels `reach` px away tried as well, in place, and with `simpler` no motion and, at
+   time `late`, that of most of the frame: see try_flows. 0, or 1 without memory. */
+KERNEL int vfi_propagate(In y0, In y1, int h, int w, float *flow, int reach, int simpler, float late, float share,
+                         float nearest)
 {
     static const int places[4][2] = {{0, 1}, {0, -1}, {1, 0}, {-1, 0}};
     Room r;
     size_t plane = (size_t)h * w, wide = w + 2 * reach, padded = (h + 2 * reach) * wide, rooms = room(&r, NULL, h, w);
     size_t blocks = (h / ROWS + 1) * (size_t)((w - 1) / COLUMNS + 1);
-    char *memory = malloc(64 + rooms + 4 * padded * sizeof(float) + 6 * blocks);
+    char *memory = malloc(64 + rooms + (simpler ? 8 : 4) * padded * sizeof(float) + 7 * blocks);
     if (!memory)
         return 1;
     char *aligned = memory + (64 - (uintptr_t)memory % 64) % 64;
     room(&r, aligned, h, w);
-    float *before = (float *)(aligned + rooms), *first = before + reach * wide + reach;
-    const float *others[5] = {NULL};
+    float *before = (float *)(aligned + rooms), *first = before + reach * wide + reach, *affine = first + 4 * padded;
+    const float *others[6] = {[5] = affine};
     for (int c = 0; c < 4; c++) {
         for (int y = 0; y < h; y++)
             memcpy(first + c * padded + y * wide, flow + c * plane + (size_t)y * w, w * sizeof(float));
         repeat_border(before + c * padded, h, w, reach);
         others[c] = first + reach * (places[c][0] * (ptrdiff_t)wide + places[c][1]);
     }
-    unsigned char *marks = (unsigned char *)(before + 4 * padded);
-    try_flows(y0, y1, h, w, flow, first, others, rest ? 5 : 4, wide, padded, share, nearest, &r, marks);
+    int count = !simpler ? 4 : of_most(first, wide, padded, h, w, late, nearest, affine) ? 6 : 5;
+    unsigned char *marks = (unsigned char *)(before + (simpler ? 8 : 4) * padded);
+    try_flows(y0, y1, h, w, flow, first, others, count, wide, padded, share, nearest, &r, marks);
     free(memory);
     return 0;
 }

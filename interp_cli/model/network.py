@@ -175,7 +175,7 @@ class IFNet(nn.Module):
         tried = level in self.sizes.propagate
         with torch.autocast(flow.device.type, enabled=False):  # a difference of two flows needs float32
             if tried:
-                flow = propagated(y0, y1, flow, reach=FAR, rest=True, in_place=True)
+                flow = propagated(y0, y1, flow, reach=FAR, t=t, in_place=True)
             flow = self.alignments[level](y0, y1, t, flow, guide, in_place=True)
             if tried:
                 flow = propagated(y0, y1, flow, reach=NEAR, in_place=True)

@@ -2,7 +2,8 @@
 
 Smoothing carries flow into what it is next to, but not across a border at which it has stopped, and hardly to a small
 thing that moves by more than its own size. So every pixel also tries the flows of some others (Barnes et al.,
-"PatchMatch", SIGGRAPH 2009) and none at all, and takes what makes the two frames agree best around it.
+"PatchMatch", SIGGRAPH 2009), none at all and what most of the frame does, and takes what makes the two frames agree
+best around it.
 """
 
 from collections.abc import Sequence
@@ -19,24 +20,31 @@ DIFFERENT = 0.25  # px: along some axis another flow has to be so far from a pix
 BETTER = 0.9  # another flow has to leave less than this share of the difference
 APART, LIKELIER = 0.1, 0.98  # the same of flows that were found apart from the pixel's own
 _PATCH = 2  # px to either side on which flows are compared
+_SAMPLES = 24  # of the shorter side, at least, that are asked what most of a frame does
+_OFF = (4.0, 2.0, 1.0, 0.5, 0.25)  # px: a sample that is so far from what most do counts for a quarter, ever stricter
 
 
 def propagated(
-    y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, rest: bool = False, in_place: bool = False
+    y0: Tensor, y1: Tensor, flow: Tensor, *, reach: int, t: Tensor | None = None, in_place: bool = False
 ) -> Tensor:
     """Flows (N, 4, H, W; px) with those of the pixels `reach` px to the left, right, above and below tried as well.
 
-    `rest` tries no motion too. Judged by how much the warped frames (N, 1, H, W) and their gradients differ. With
-    `in_place` the flows may be overwritten.
+    With their times `t` (N,) two simpler motions are tried too: none, and the affine one that most of the frame does.
+    Judged by how much the warped frames (N, 1, H, W) and their gradients differ. With `in_place` the flows may be
+    overwritten.
     """
     if kernels.usable(y0, y1, flow):
         limits = {"share": BETTER, "nearest": DIFFERENT}
-        return kernels.propagate(y0, y1, flow, reach=reach, rest=rest, in_place=in_place, **limits)
+        return kernels.propagate(y0, y1, flow, reach=reach, t=t, in_place=in_place, **limits)
     height, width = flow.shape[-2:]
     padded = F.pad(flow, (reach, reach, reach, reach), mode="replicate")
     places = [(reach, 2 * reach), (reach, 0), (2 * reach, reach), (0, reach)]  # rows and columns of the padded flow
     others = [padded[..., y : y + height, x : x + width] for y, x in places]
-    return _tried(y0, y1, flow, [*others, torch.zeros_like(flow)] if rest else others, share=BETTER, nearest=DIFFERENT)
+    if t is not None:
+        late, v = t.view(-1, 1, 1, 1), most_of(flow[:, 2:] - flow[:, :2])
+        v = torch.where(v.abs().amax((1, 2, 3), keepdim=True) < DIFFERENT, 0, v)
+        others += [torch.zeros_like(flow), torch.cat((-late * v, (1 - late) * v), 1)]
+    return _tried(y0, y1, flow, others, share=BETTER, nearest=DIFFERENT)
 
 
 def likeliest(y0: Tensor, y1: Tensor, flow: Tensor, others: Sequence[Tensor]) -> Tensor:
@@ -64,6 +72,29 @@ def _apart(y0: Tensor, y1: Tensor, flow: Tensor) -> Tensor:
     difference = warp(y0, flow[:, :2]) - warp(y1, flow[:, 2:])
     across, down = gradient(difference)
     return around(difference.abs_() + across.abs_() + down.abs_(), _PATCH)
+
+
+def most_of(v: Tensor) -> Tensor:
+    """The affine velocities, (N, 2, H, W) like `v`, that most of each frame follows.
+
+    Least squares of some samples, again and again; those that are off count for less and less of what they did (as
+    Odobez and Bouthemy find a dominant motion, JVCIR 6, 1995).
+    """
+    height, width = v.shape[-2:]
+    y, x = ((torch.arange(n, device=v.device, dtype=v.dtype) + 0.5) / n - 0.5 for n in (height, width))
+    places = torch.stack((torch.ones(height, width, device=v.device), x.expand(height, -1), y.expand(width, -1).T), -1)
+    step = max(1, min(height, width) // _SAMPLES)
+    p = places[step // 2 :: step, step // 2 :: step].flatten(0, 1)  # (K, 3)
+    some = v[..., step // 2 :: step, step // 2 :: step].flatten(2).mT  # (N, K, 2)
+    known, ridge = p.expand(len(v), -1, -1), 1e-4 * torch.eye(3, device=v.device)
+    weight = torch.ones_like(known[..., :1])
+    for off in (*_OFF, None):
+        share = (known * weight).mT
+        affine = torch.linalg.solve(share @ known + ridge, share @ some)  # (N, 3, 2)
+        if off is not None:
+            weight = (1 + (known @ affine - some).square().sum(-1, keepdim=True) / off**2) ** -2
+    found: Tensor = (places @ affine[:, None]).movedim(-1, 1)
+    return found
 
 
 def median(x: Tensor) -> Tensor:
