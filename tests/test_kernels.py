@@ -24,7 +24,7 @@ from interp_cli.model.align import STILL, Alignment
 from interp_cli.model.blend import CLOSER, LEAST_SHARE, PITCH, SEEN, SHARES, Blend, mask_and_residual, seen
 from interp_cli.model.propagate import FAR, NEAR, around, likeliest, propagated
 from interp_cli.model.seam import Synthesis
-from interp_cli.model.warp import warp
+from interp_cli.model.warp import outside, warp
 
 with_kernels = pytest.mark.skipif(not kernels.available(), reason="this installation has no kernels")
 SIZES = [(1, 1), (1, 7), (6, 1), (2, 2), (5, 3), (33, 47), (48, 64)]  # rows, columns
@@ -255,8 +255,18 @@ def test_how_far_a_frame_is_from_the_one_beyond_it_is_that_of_tensors(*, late: b
     to = half[:, 2:] if late else half[:, :2]
     moved = warp(step, to + 0.5 * sign * 1.5 * (half[:, 2:] - half[:, :2]))
     expected = warp(here, to) - warp(there, to + sign * moved)
-    found = kernels.beyond(here, there, step, flow, unit=0.5, span=1.5, late=late)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    own, other = (outside(f, 0.25) for f in (to, half[:, :2] if late else half[:, 2:]))
+    found = kernels.beyond(here, there, step, flow, unit=0.5, span=1.5, late=late, outside=(0.25, 0.3))
+    assert 20 < (own & ~other).sum() < 300 and 20 < (other & ~own).sum() < 300
+    torch.testing.assert_close(found[own == other], expected[own == other], atol=1e-4, rtol=0)
+    assert torch.allclose(found[own & ~other].abs(), torch.tensor(0.3)) and not found[other & ~own].any()
+
+
+def test_what_lies_outside_of_a_frame_is_told_by_its_place() -> None:
+    flow = torch.zeros(1, 2, 3, 4)
+    flow[0, 0, 0], flow[0, 1, :, 3] = torch.tensor([-0.5, -2.0, 1.5, 0.75]), torch.tensor([-0.25, 0.0, 0.75])
+    expected = [[False, True, False, True], [False] * 4, [False, False, False, True]]
+    assert outside(flow, 0.5)[0, 0].tolist() == expected
 
 
 @with_kernels

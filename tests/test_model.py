@@ -101,6 +101,16 @@ def test_alignment_leaves_equal_frames_alone() -> None:
     assert flow.abs().max() == 0
 
 
+def test_what_only_one_frame_shows_moves_as_its_surroundings_do() -> None:
+    alignment, flow = Alignment(8, 6, 2, edges=True, doubts=True), torch.zeros(1, 4, 64, 96)
+    with torch.inference_mode():
+        found = alignment(waves(0, 0), waves(9, 0), torch.tensor([0.5]), flow)
+        for _ in range(3):
+            found = alignment(waves(0, 0), waves(9, 0), torch.tensor([0.5]), found)
+    v = (found[:, 2:] - found[:, :2])[0, :, 8:-8]
+    assert (v[0] - 9).abs().max() < 0.5 and v[1].abs().max() < 0.5  # up to the very border
+
+
 def test_alignment_by_gradients_does_not_mind_a_change_of_light() -> None:
     alignment, frames = Alignment(10, 12, edges=True), (waves(0, 0), waves(0.7, -0.45) + 0.08)
     assert alignment.edges is not None

@@ -21,9 +21,10 @@ from interp_cli.media.types import Family
 from interp_cli.model.blend import CLOSER, LEAST_SHARE, SEEN, mask_and_residual, seen
 from interp_cli.model.flow import resize
 from interp_cli.model.seam import MOTION_PITCH, Network, Synthesis
-from interp_cli.model.warp import warp
+from interp_cli.model.warp import outside, warp
 
 _PITCH = 2  # px of the network's input: where frames are compared with those beyond them
+_OUTSIDE = 0.25, 0.3  # samples beyond a frame's border that count as outside, and how wrong that is, of full scale
 
 
 def blended(
@@ -66,7 +67,8 @@ def blended(
 def _beyond(pair: Pair, s: Synthesis) -> Tensor:
     """How much brighter A is than the frame beyond the left one, and B than that beyond the right one: (1, 2, h, w).
 
-    Samples are `_PITCH` px of the network's input apart; full scale 1. 0 unless both frames beyond are known.
+    Samples are `_PITCH` px of the network's input apart; full scale 1. 0 unless both frames beyond are known. Where one
+    of A and B comes from outside of its frame, that one is said to be wrong, and the other right.
     """
     flow = s.flow
     flow = F.avg_pool2d(flow, _PITCH, ceil_mode=True) if s.pitch < _PITCH else flow
@@ -81,11 +83,15 @@ def _beyond(pair: Pair, s: Synthesis) -> Tensor:
         step = resize(motion.velocity / _PITCH, MOTION_PITCH // _PITCH)
         here, there, step = (x[..., :height, :width] for x in (here, there, step))
         if kernels.usable(here, there, step, flow):
-            return kernels.beyond(here, there, step, flow, unit=1 / _PITCH, span=side.span, late=late)
+            return kernels.beyond(here, there, step, flow, unit=1 / _PITCH, span=side.span, late=late, outside=_OUTSIDE)
         to, sign = (flow[:, 2:] / _PITCH, 1) if late else (flow[:, :2] / _PITCH, -1)
         own = (flow[:, 2:] - flow[:, :2]) * (side.span / _PITCH)
         step = warp(step, to + (0.5 * sign) * own)  # of what is seen here, over the time of the pair beside
-        return warp(here, to) - warp(there, to + sign * step)
+        margin, wrong = _OUTSIDE
+        unseen = outside(to, margin)
+        difference = warp(here, to) - warp(there, to + sign * step)
+        said = torch.where(unseen, torch.full_like(difference, wrong).copysign(difference), 0)
+        return torch.where(unseen == outside((flow[:, :2] if late else flow[:, 2:]) / _PITCH, margin), difference, said)
 
     early = apart(pair.left, pair.before.left, pair.before, late=False)
     late = apart(pair.right, pair.after.right, pair.after, late=True)

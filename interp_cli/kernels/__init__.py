@@ -133,17 +133,27 @@ def sums(x: Tensor, radius: int) -> Tensor:
     return out
 
 
-def beyond(here: Tensor, there: Tensor, step: Tensor, flow: Tensor, *, unit: float, span: float, late: bool) -> Tensor:
+def beyond(
+    here: Tensor,
+    there: Tensor,
+    step: Tensor,
+    flow: Tensor,
+    *,
+    unit: float,
+    span: float,
+    late: bool,
+    outside: tuple[float, float],
+) -> Tensor:
     """How far `here` (1, 1, H, W), warped, is from `there`, the frame beyond it: see `_beyond` in engine/blend.py.
 
     `step` (1, 2, H, W; px) is the motion between them, which takes `span`; `flow` (1, 4, H, W) times `unit` are both
-    flows in px.
+    flows in px. `outside` is what lies outside of a frame: more than so many px, and how far it is taken to be apart.
     """
     given = [x if x.stride(3) == 1 else x.contiguous() for x in (here, there, step, flow)]
     here, there, step, flow = given
     out = torch.empty((1, 1, *_size(flow)))
     far = (ctypes.c_int64 * 6)(*(x.stride(2) for x in given), step.stride(1), flow.stride(1))
-    numbers = ctypes.c_float(unit), ctypes.c_float(span), int(late)
+    numbers = ctypes.c_float(unit), ctypes.c_float(span), int(late), *map(ctypes.c_float, outside)
     _call("vfi_beyond", *given, far, *_size(flow), *numbers, out)
     return out
 

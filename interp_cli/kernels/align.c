@@ -9,6 +9,8 @@ const char *vfi_sources(void) { return VFI_SOURCES; }
 #define ROWS 8    /* px of a block, the unit that comes to rest */
 #define COLUMNS 32 /* px of a block */
 #define TAPS 2     /* px between the velocities that the bilateral filter looks at */
+#define OUTSIDE 4.0f /* added to the difference of frames, full scale 1, where one of them shows nothing */
+#define MARGIN 0.5f  /* px beyond the outermost that still count as inside, in alignment */
 
 typedef struct {
     int steps, sweeps, window, medians;
@@ -74,7 +76,14 @@ typedef struct {
     size_t row, plane;
 } Flows;
 
-/* e = a - b and the mean a, b would have at t, both padded by 1, in what moves and `grown` px around it. */
+/* Whether (x, y) lies outside of a plane of h x w, by more than a margin. */
+INLINE int outside(float x, float y, int h, int w, float margin)
+{
+    return (x < -margin) | (x > (float)(w - 1) + margin) | (y < -margin) | (y > (float)(h - 1) + margin);
+}
+
+/* e = a - b and the mean a, b would have at t, both padded by 1, in what moves and `grown` px around it. With a mean e is
+   OUTSIDE more where one of the two lies outside. */
 INLINE void compare(In y0, In y1, Flows flow, int h, int w, float late, int grown, Room *r, Out e, Out mean)
 {
     static const float one[2] = {1.0f, 1.0f};
@@ -91,6 +100,12 @@ INLINE void compare(In y0, In y1, Flows flow, int h, int w, float late, int grow
                 Out m = mean + (size_t)(y + 1) * (w + 2) + 1 + s.from;
                 for (int x = 0; x < count; x++)
                     m[x] = b[x] + late * d[x];
+                In fy = f + flow.plane, gy = g + flow.plane;
+                for (int x = 0; x < count; x++) {
+                    float here = (float)(s.from + x), row = (float)y;
+                    int early = outside(here + f[x], row + fy[x], h, w, MARGIN);
+                    d[x] += early | outside(here + g[x], row + gy[x], h, w, MARGIN) ? OUTSIDE : 0.0f;
+                }
             }
         }
     repeat_border(e, h, w, 1);
@@ -125,7 +140,8 @@ INLINE void shares(In e, int h, int w, float doubt, Room *r)
                     r->total + (size_t)y * w + s.from);
 }
 
-/* Weighted products of gradients and difference for a run of row y: xx, xy, yy, xe, ye, each padded by n. */
+/* Weighted products of gradients and difference for a run of row y: xx, xy, yy, xe, ye, each padded by n. What one of the
+   frames does not show has none. */
 INLINE void moments(int y, int w, int n, float floor, float edges, Run s, const Room *r, float *out)
 {
     int wide = w + 2, span = w + 2 * n, count = s.to - s.from;
@@ -138,6 +154,9 @@ INLINE void moments(int y, int w, int n, float floor, float edges, Run s, const 
         float ex = 0.5f * (e[x + 1] - e[x - 1]), ey = 0.5f * (e[x + wide] - e[x - wide]);
         float xx = 0.5f * (gx[x + 1] - gx[x - 1]), xy = 0.5f * (gx[x + wide] - gx[x - wide]);
         float yy = 0.5f * (gy[x + wide] - gy[x - wide]), j = edges / sqrtf(ex * ex + ey * ey + floor);
+        float shown = fabsf(d) < 0.5f * OUTSIDE ? 1.0f : 0.0f;
+        k *= shown;
+        j *= shown;
         m0[x] = k * ix * ix + j * (xx * xx + xy * xy);
         m1[x] = k * ix * iy + j * (xx * xy + xy * yy);
         m2[x] = k * iy * iy + j * (xy * xy + yy * yy);
@@ -715,9 +734,10 @@ KERNEL int vfi_sums(In image, int planes, int h, int w, int n, Out out)
 /* `here`, warped to the frame between by its flow, minus `there`, a frame beyond it, followed along the motion there: `step`
    (2, h, w; px) over the time between those two, which is `span` in that of the pair whose flows (4, h, w) are given, in px
    once multiplied by `unit`. `late` tells the right frame from the left one. `far` is how far apart are the rows of `here`,
-   `there`, `step` and the flows, and the planes of the last two. 0, or 1 without memory. */
+   `there`, `step` and the flows, and the planes of the last two. Where one of the frames between which lies the pair shows
+   nothing, by more than `margin` px, it is `wrong` for that one and 0 for the other. 0, or 1 without memory. */
 KERNEL int vfi_beyond(In here, In there, In step, In flow, const int64_t *far, int h, int w, float unit, float span, int late,
-                      Out out)
+                      float margin, float wrong, Out out)
 {
     static const float one[2] = {1.0f, 1.0f};
     float *memory = malloc(12 * (size_t)w * sizeof(float)), *row[8];
@@ -745,8 +765,12 @@ KERNEL int vfi_beyond(In here, In there, In step, In flow, const int64_t *far, i
                 row[2 + k][x] = to[k][x] + sign * row[2 + k][x];
         warp_row(here, h, w, far[0], 0, y, to[0], to[1], one, w, at, row[4]);
         warp_row(there, h, w, far[1], 0, y, row[2], row[3], one, w, at, row[5]);
-        for (int x = 0; x < w; x++)
-            out[(size_t)y * w + x] = row[4][x] - row[5][x];
+        for (int x = 0; x < w; x++) {
+            float apart = row[4][x] - row[5][x], px = (float)x, py = (float)y;
+            int own = outside(px + to[0][x], py + to[1][x], h, w, margin);
+            int back = outside(px + unit * other[x], py + unit * other[far[5] + x], h, w, margin);
+            out[(size_t)y * w + x] = own == back ? apart : own ? copysignf(wrong, apart) : 0.0f;
+        }
     }
     free(memory);
     return 0;

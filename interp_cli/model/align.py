@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from interp_cli import kernels
 from interp_cli.model.propagate import around, gradient, median
-from interp_cli.model.warp import warp
+from interp_cli.model.warp import outside, warp
 
 GUIDES = 3  # maps that steer the alignment
 BOLDEST = 3.0  # logarithm of the most that a guide multiplies or divides by
@@ -24,6 +24,7 @@ MOST = 2.0  # px: the most that one linearisation moves a flow
 STILL = 0.07  # px: a block of which one linearisation moves nothing by more is done
 BLOCK = (8, 32)  # px, rows and columns
 TRUST = 0.01  # of full scale: the difference of the frames that halves the trust in a pixel's velocity
+OUTSIDE = 4.0  # added to the difference of frames, full scale 1, where one of them shows nothing
 _TAPS = 2  # px between the velocities that the bilateral filter looks at
 _NEAR = 2  # px to either side that flow is smoothed over
 _AREA = (2 * _NEAR + 1) ** 2  # px
@@ -115,16 +116,19 @@ class Alignment(nn.Module):
         a, b = warp(y0, flow[:, :2]), warp(y1, flow[:, 2:])
         if moving is not None:
             a, b = torch.where(moving, a, seen[0]), torch.where(moving, b, seen[1])
+        e = a - b + OUTSIDE * (outside(flow[:, :2], 0.5) | outside(flow[:, 2:], 0.5))
         smooth, trust, share = self.smoothness.exp(), None, None
         if steers:
             steer, trust, share = steers
             smooth, trust = smooth * steer, trust * trust
         elif self.doubt is not None:
-            share = 1 / (1 + (around((a - b).abs(), _NEAR) / (_AREA * self.doubt.exp())) ** 2)
+            share = 1 / (1 + (around(e.abs(), _NEAR) / (_AREA * self.doubt.exp())) ** 2)
             share = share if moving is None else torch.where(moving, share, seen[2])
         seen[:] = [a, b] if share is None else [a, b, share]
         v = flow[:, 2:] - flow[:, :2]
-        return _moved(flow, self._change(v, self._moments(a, b, late, trust), smooth, share, moving), late)
+        return _moved(
+            flow, self._change(v, self._moments(torch.lerp(b, a, late), e, trust), smooth, share, moving), late
+        )
 
     def _smoothed(self, late: Tensor, flow: Tensor, share: Tensor | None) -> Tensor:
         v = u = flow[:, 2:] - flow[:, :2]
@@ -154,20 +158,22 @@ class Alignment(nn.Module):
             u = u if moving is None else torch.where(moving, u, v)
         return (u - v).clamp(-MOST, MOST)
 
-    def _moments(self, a: Tensor, b: Tensor, late: Tensor, trust: Tensor | None) -> Tensor:
-        """Weighted products of gradients and difference, (N, 5, H, W): xx, xy, yy, xe, ye."""
-        gx, gy = gradient(torch.lerp(b, a, late))
-        e, floor = a - b, (2 * self.noise).exp()
-        weight = torch.rsqrt(e * e + floor)
-        weight = weight if trust is None else trust * weight
+    def _moments(self, mean: Tensor, e: Tensor, trust: Tensor | None) -> Tensor:
+        """Weighted products of gradients and difference, (N, 5, H, W): xx, xy, yy, xe, ye.
+
+        What one of the frames does not show has none: its flow is that of its surroundings.
+        """
+        gx, gy = gradient(mean)
+        floor, shown = (2 * self.noise).exp(), (e.abs() < OUTSIDE / 2).to(e.dtype)
+        trust = shown if trust is None else trust * shown
+        weight = trust * torch.rsqrt(e * e + floor)
         wx, wy = weight * gx, weight * gy
         moments = torch.cat((wx * gx, wx * gy, wy * gy, wx * e, wy * e), 1)
         if self.edges is None:
             return moments
         ex, ey = gradient(e)
         (xx, xy), (_, yy) = gradient(gx), gradient(gy)
-        weight = self.edges.exp() * torch.rsqrt(ex * ex + ey * ey + floor)
-        weight = weight if trust is None else trust * weight
+        weight = trust * self.edges.exp() * torch.rsqrt(ex * ex + ey * ey + floor)
         wxx, wxy, wyy = weight * xx, weight * xy, weight * yy
         return moments + torch.cat(
             (

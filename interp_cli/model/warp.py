@@ -39,6 +39,14 @@ def warp(
     return (out if parts == 1 else out.transpose(0, 1).reshape(1, channels, height, width)).to(image.dtype)
 
 
+def outside(flow: Tensor, margin: float) -> Tensor:
+    """Whether `flow` (N, 2, H, W; px) leads more than `margin` px beyond the outermost pixels, (N, 1, H, W)."""
+    height, width = flow.shape[-2:]
+    x = flow[:, :1] + torch.arange(width, device=flow.device)
+    y = flow[:, 1:] + torch.arange(height, device=flow.device)[:, None]
+    return (x < -margin) | (x > width - 1 + margin) | (y < -margin) | (y > height - 1 + margin)
+
+
 def _parts(rows: int) -> int:
     return next(k for k in range(min(torch.get_num_threads(), rows), 0, -1) if rows % k == 0)
 
