@@ -90,7 +90,7 @@ def most_of(v: Tensor) -> Tensor:
     weight = torch.ones_like(known[..., :1])
     for off in (*_OFF, None):
         share = (known * weight).mT
-        affine = torch.linalg.solve(share @ known + ridge, share @ some)  # (N, 3, 2)
+        affine = torch.linalg.solve_ex(share @ known + ridge, share @ some).result  # (N, 3, 2); never asks a GPU back
         if off is not None:
             weight = (1 + (known @ affine - some).square().sum(-1, keepdim=True) / off**2) ** -2
     found: Tensor = (places @ affine[:, None]).movedim(-1, 1)
