@@ -5,7 +5,8 @@ is known about the last fraction of a pixel needs no learning: brightness is con
 smooth. The combined local-global method (Bruhn, Weickert and Schnörr, IJCV 61, 2005) solves for that. Gradients may be
 held constant along the motion too, which changes of light leave alone (Brox et al., ECCV 2004). How much to trust
 brightness, how smooth to be and across which borders not to smooth is what a network says, pixel by pixel, where there
-is one; without it, pixels whose frames disagree have less of a say in what their neighbours are smoothed to.
+is one; without it, pixels whose frames disagree have less of a say in what their neighbours are smoothed to, and those
+that one of the frames does not show have none.
 """
 
 import math
@@ -116,8 +117,9 @@ class Alignment(nn.Module):
         a, b = warp(y0, flow[:, :2]), warp(y1, flow[:, 2:])
         if moving is not None:
             a, b = torch.where(moving, a, seen[0]), torch.where(moving, b, seen[1])
-        e = a - b + OUTSIDE * (outside(flow[:, :2], 0.5) | outside(flow[:, 2:], 0.5))
-        smooth, trust, share = self.smoothness.exp(), None, None
+        e, smooth, trust, share = a - b, self.smoothness.exp(), None, None
+        if not steers:
+            e = e + OUTSIDE * (outside(flow[:, :2], 0.5) | outside(flow[:, 2:], 0.5))
         if steers:
             steer, trust, share = steers
             smooth, trust = smooth * steer, trust * trust
