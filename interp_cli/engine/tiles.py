@@ -11,9 +11,11 @@ from torch import Tensor
 from interp_cli.model.seam import Limits, Network, Synthesis
 
 OVERLAP = 256
-"""Px of the network's input that neighbours share. Real 1080p clips in 4 x 4 tiles, against the whole: 51 to 90 dB if the
-fastest motion is under 50 px, 40 dB with 106 px. Before each tile tried what most of it does it was 64 dB and more, and
-with 70 px 45 dB for an overlap of 128, 46 for 192, 54 for 256.
+"""Px of the network's input that neighbours share.
+
+Real 1080p clips in 4 x 4 tiles, against the whole: 51 to 90 dB if the fastest motion is under 50 px, 40 dB with 106 px.
+Before each tile tried what most of it does it was 64 dB and more, and with 70 px 45 dB for an overlap of 128, 46 for
+192, 54 for 256.
 """
 
 
