@@ -658,7 +658,8 @@ KERNEL int vfi_propagate(In y0, In y1, int h, int w, float *flow, int reach, int
         return 1;
     char *aligned = memory + (64 - (uintptr_t)memory % 64) % 64;
     room(&r, aligned, h, w);
-    float *before = (float *)(aligned + rooms), *first = before + reach * wide + reach, *affine = first + 4 * padded;
+    float *before = (float *)(aligned + rooms), *first = before + reach * wide + reach;
+    float *affine = simpler ? first + 4 * padded : NULL;
     const float *others[6] = {[5] = affine};
     for (int c = 0; c < 4; c++) {
         for (int y = 0; y < h; y++)
