@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli import weights
+from interp_cli import kernels, weights
 from interp_cli.engine import blend as engine_blend
 from interp_cli.engine.blend import blended
 from interp_cli.engine.composing import Apart
@@ -234,3 +234,30 @@ def test_without_both_frames_beyond_nothing_is_said_of_them(kept: int, monkeypat
     middle(network, [scene(2 * n) for n in range(kept)], 0)
     assert len(told) == 1
     assert not told[0].any()
+
+
+@pytest.mark.parametrize("by_kernels", [False, True])
+def test_what_only_one_frame_shows_at_the_border_is_told_to_be_right(
+    by_kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not by_kernels:
+        monkeypatch.setattr(kernels, "usable", lambda *_: False)
+    elif not kernels.available():
+        pytest.skip("this installation has no kernels")
+    told: list[Tensor] = []
+    before = engine_blend._beyond
+    monkeypatch.setattr(engine_blend, "_beyond", lambda *a: told.append(before(*a)) or told[-1])
+    network, _ = weights.load("fast")
+    moving = texture(1, 128, 272)  # to the right, by 12 px from frame to frame
+    middle(network, [moving[:, 48 - 12 * n : 272 - 12 * n].round().astype(np.uint8) for n in range(4)], 1)
+    left, inside, right = (
+        told[0][0, :, 16:-16, columns].abs() for columns in (slice(0, 2), slice(8, -8), slice(-2, None))
+    )
+    assert (left[0] == wrong()).float().mean() > 0.95 and (left[1] == 0).float().mean() > 0.95
+    assert (right[1] == wrong()).float().mean() > 0.95 and (right[0] == 0).float().mean() > 0.95
+    assert not (inside == wrong()).any()
+
+
+def wrong() -> Tensor:
+    """How far off a frame is said to be that shows nothing."""
+    return torch.tensor(engine_blend._OUTSIDE[1])

@@ -87,11 +87,11 @@ def _beyond(pair: Pair, s: Synthesis) -> Tensor:
         to, sign = (flow[:, 2:] / _PITCH, 1) if late else (flow[:, :2] / _PITCH, -1)
         own = (flow[:, 2:] - flow[:, :2]) * (side.span / _PITCH)
         step = warp(step, to + (0.5 * sign) * own)  # of what is seen here, over the time of the pair beside
-        margin, wrong = _OUTSIDE
-        unseen = outside(to, margin)
         difference = warp(here, to) - warp(there, to + sign * step)
-        said = torch.where(unseen, torch.full_like(difference, wrong).copysign(difference), 0)
-        return torch.where(unseen == outside((flow[:, :2] if late else flow[:, 2:]) / _PITCH, margin), difference, said)
+        margin, wrong = _OUTSIDE
+        unseen, other = (outside(f / _PITCH, margin) for f in (flow[:, 2:], flow[:, :2])[:: 1 if late else -1])
+        said = torch.full_like(difference, wrong).copysign(difference) * unseen
+        return torch.where(unseen == other, difference, said)
 
     early = apart(pair.left, pair.before.left, pair.before, late=False)
     late = apart(pair.right, pair.after.right, pair.after, late=True)

@@ -53,7 +53,7 @@ def second_thoughts(
     out = []
     for n, (one, left, right) in enumerate(zip(made.each(), frames0.each(), frames1.each(), strict=True)):
         ends = _Ends(left, right, None if fine is None else (fine[0][n : n + 1], fine[1][n : n + 1]))
-        motion = _most_of(s.F_t1[n] - s.F_t0[n], scale, s.pitch)
+        motion = _median_of(s.F_t1[n] - s.F_t0[n], scale, s.pitch)
         out.append(_rethought(one, own[n : n + 1], ends, motion, t=float(t[n]), least=least))
     return stack(out)
 
@@ -135,7 +135,7 @@ def _weights(
     return at_rest if bool(at_rest.any()) else None, along if bool(along.any()) else None
 
 
-def _most_of(motion: Tensor, scale: int, pitch: int) -> tuple[float, float]:
+def _median_of(motion: Tensor, scale: int, pitch: int) -> tuple[float, float]:
     """The median of `motion` (2, h, w), in px of the first plane; (0, 0) where that is next to nothing.
 
     Its samples are `pitch` px of the network's input apart, of which there are `scale` px of the first plane to each.

@@ -26,6 +26,7 @@ STILL = 0.07  # px: a block of which one linearisation moves nothing by more is 
 BLOCK = (8, 32)  # px, rows and columns
 TRUST = 0.01  # of full scale: the difference of the frames that halves the trust in a pixel's velocity
 OUTSIDE = 4.0  # added to the difference of frames, full scale 1, where one of them shows nothing
+MARGIN = 0.5  # px beyond the outermost that still count as inside
 _TAPS = 2  # px between the velocities that the bilateral filter looks at
 _NEAR = 2  # px to either side that flow is smoothed over
 _AREA = (2 * _NEAR + 1) ** 2  # px
@@ -118,19 +119,18 @@ class Alignment(nn.Module):
         if moving is not None:
             a, b = torch.where(moving, a, seen[0]), torch.where(moving, b, seen[1])
         e, smooth, trust, share = a - b, self.smoothness.exp(), None, None
-        if not steers:
-            e = e + OUTSIDE * (outside(flow[:, :2], 0.5) | outside(flow[:, 2:], 0.5))
         if steers:
             steer, trust, share = steers
             smooth, trust = smooth * steer, trust * trust
-        elif self.doubt is not None:
+        else:
+            e = e + OUTSIDE * (outside(flow[:, :2], MARGIN) | outside(flow[:, 2:], MARGIN))
+        if not steers and self.doubt is not None:
             share = 1 / (1 + (around(e.abs(), _NEAR) / (_AREA * self.doubt.exp())) ** 2)
             share = share if moving is None else torch.where(moving, share, seen[2])
         seen[:] = [a, b] if share is None else [a, b, share]
+        moments = self._moments(torch.lerp(b, a, late), e, trust)
         v = flow[:, 2:] - flow[:, :2]
-        return _moved(
-            flow, self._change(v, self._moments(torch.lerp(b, a, late), e, trust), smooth, share, moving), late
-        )
+        return _moved(flow, self._change(v, moments, smooth, share, moving), late)
 
     def _smoothed(self, late: Tensor, flow: Tensor, share: Tensor | None) -> Tensor:
         v = u = flow[:, 2:] - flow[:, :2]
